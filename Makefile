@@ -1,0 +1,113 @@
+# Two commands matter: `make demo` and `make test`. Both build what they need.
+# Plain pip is enough; uv is used when it is on PATH because it is faster.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PEERS := .venv-peers
+# Two processes: compilation by XLA, not the number of tests, takes the time.
+PYTEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+UV := $(shell command -v uv 2>/dev/null)
+
+# $(call install,PYTHON,ARGUMENTS): the same installation with either installer.
+ifeq ($(UV),)
+install = $(1) -m pip install --quiet --no-input --disable-pip-version-check $(2)
+else
+install = $(UV) pip install --quiet --python $(1) $(2)
+endif
+
+.PHONY: help env env-dev env-all demo test test-fast bench lint format docs \
+	bench-peers lock clean distclean
+
+help:
+	@echo "make demo         run the influenza study and write runs/influenza/report.html"
+	@echo "make test         run the whole test suite"
+	@echo "make test-fast    run the tests that take less than five seconds each"
+	@echo "make lint         check style, types and spelling"
+	@echo "make docs         build the documentation into docs/_build/html"
+	@echo "make env          create $(VENV) with what the demo and the tests need"
+	@echo "make env-dev      ... and what lint and docs need"
+	@echo "make env-all      ... and every extra: GPU, cosmology, Dask"
+	@echo "make bench        run the measurements marked bench"
+	@echo "make bench-peers  create $(PEERS) with the libraries we compare with"
+	@echo "make lock         resolve the lock files anew"
+	@echo "make clean        remove caches and built documentation"
+	@echo "make distclean    ... and the environments"
+
+# A stamp says which lock an environment was installed from, so that it is done once.
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "retrodict needs Python 3.11 or newer; this is " + sys.version + ". Say make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed-%: requirements/%.lock pyproject.toml | $(VENV)/.made
+	@echo "Installing requirements/$*.lock into $(VENV) ..."
+	$(call install,$(BIN)/python,--require-hashes -r requirements/$*.lock)
+	$(call install,$(BIN)/python,--no-deps --no-build-isolation -e .)
+	@touch $@
+
+.PRECIOUS: $(VENV)/.installed-%
+
+env: $(VENV)/.installed-test
+
+env-dev: $(VENV)/.installed-dev
+
+env-all: $(VENV)/.installed-all
+
+demo: env
+	$(BIN)/retrodict run influenza --out runs/influenza
+
+test: env
+	$(PYTEST) -m "not bench"
+
+test-fast: env
+	$(PYTEST) -m "not bench and not slow"
+
+bench: env
+	$(BIN)/python -m pytest -m bench
+
+lint: env-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/codespell
+
+format: env-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: env-dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+# Measured side by side, never installed into the same environment: it brings torch.
+# A machine without a GPU is served by a smaller download with
+#   make bench-peers TORCH_FROM="--index-url https://download.pytorch.org/whl/cpu"
+TORCH_FROM ?=
+bench-peers:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install $(TORCH_FROM) torch==2.13.0
+	$(PEERS)/bin/python -m pip install sbi==0.27.0
+
+# Needs uv (pip cannot resolve for all platforms at once). One version of a package
+# for every Python, so that what was tested on one is what runs on the other.
+RESOLVE = $(if $(UV),$(UV),$(BIN)/uv) --no-config pip compile pyproject.toml --quiet \
+	--universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
+	--default-index https://pypi.org/simple --no-annotate \
+	--custom-compile-command "make lock" --group build
+
+lock:
+	$(RESOLVE) --all-extras --output-file requirements/all.lock
+	$(RESOLVE) --extra test --extra dev --extra docs \
+		--constraints requirements/all.lock --output-file requirements/dev.lock
+	$(RESOLVE) --extra test \
+		--constraints requirements/all.lock --output-file requirements/test.lock
+
+clean:
+	rm -rf docs/_build docs/reference/generated .pytest_cache .ruff_cache .jax_cache \
+		.hypothesis build dist
+	find src tests benchmarks examples docs -name __pycache__ -type d -prune \
+		-exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean
+	rm -rf $(VENV) $(PEERS)
