@@ -1,0 +1,1 @@
+"""What every room may use: errors, argument checks, seeds, progress."""

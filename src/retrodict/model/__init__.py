@@ -1,0 +1,31 @@
+"""What a scientist writes: prior, simulator, model, study."""
+
+from .loading import as_study, load_study
+from .model import Derived, Model, clean_observation, unknown_parameter
+from .prior import Nuisance, Prior
+from .simulator import JaxSimulator, PythonSimulator, as_simulator
+from .space import Field, Space
+from .study import Axis, Baseline, FigureInput, Study
+from .support import Support
+
+
+__all__ = [
+    "Axis",
+    "Baseline",
+    "Derived",
+    "Field",
+    "FigureInput",
+    "JaxSimulator",
+    "Model",
+    "Nuisance",
+    "Prior",
+    "PythonSimulator",
+    "Space",
+    "Study",
+    "Support",
+    "as_simulator",
+    "as_study",
+    "clean_observation",
+    "load_study",
+    "unknown_parameter",
+]

@@ -1,0 +1,214 @@
+"""A model: prior and simulator, what was observed, and what is asked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpyro.distributions import constraints
+
+from .._core.errors import DataError, ModelError
+from .prior import Prior, check_names
+from .simulator import PythonSimulator, as_simulator
+from .space import Field, Space
+from .support import from_constraint
+
+
+SUPPORTS = {
+    "real": constraints.real,
+    "positive": constraints.positive,
+    "unit_interval": constraints.unit_interval,
+}
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A quantity computed from the sampled parameters of one simulation.
+
+    Attributes:
+        function: ``theta -> value``; ``theta`` is the dictionary of one simulation's
+            parameters, nuisances included.
+        support: Where the value may lie: ``"real"``, ``"positive"``,
+            ``"unit_interval"`` or a numpyro constraint. Needed only when ``infer``
+            names the quantity.
+        unit: Unit as text.
+        label: Label in figures (mathtext allowed).
+    """
+
+    function: Callable[[Mapping[str, Any]], Any]
+    support: Any = None
+    unit: str = ""
+    label: str = ""
+
+
+class Model:
+    """Prior, simulator and question; everything a posterior is inferred from.
+
+    Args:
+        prior: The parameters and their prior.
+        simulator: ``simulator(key, theta) -> x`` in JAX, or ``simulator(rng, theta)``
+            in Python. ``theta`` is a dictionary of one simulation's parameters, ``x``
+            an array or a dictionary of arrays whose shapes are always the same.
+        observed: The real observation, of the structure of ``x``; may be absent.
+        derive: Quantities computed from the parameters, by name.
+        infer: Names of the targets, sampled or derived. By default every sampled
+            parameter that is not a :class:`Nuisance`.
+        name: Name for files and reports.
+
+    Raises:
+        ModelError: If names do not fit together or the simulator has other arguments.
+        DataError: If ``observed`` holds values that are not finite.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        simulator: Any,
+        *,
+        observed: Any = None,
+        derive: Mapping[str, Derived] | None = None,
+        infer: Sequence[str] | None = None,
+        name: str = "model",
+    ):
+        if not isinstance(prior, Prior):
+            raise ModelError(f"prior: Expected a retrodict.Prior; got {prior!r}.")
+        self.prior = prior
+        self.simulator = as_simulator(simulator)
+        self.derive = dict(derive or {})
+        self.name = name
+        _check_derived(self.derive, prior)
+        known = {*prior.names, *self.derive}
+        check_names("infer", dict.fromkeys(infer or ()), sorted(known))
+        default = [n for n in prior.names if n not in prior.nuisances]
+        targets = list(infer) if infer is not None else default
+        self.targets = Space(tuple(self._target(n) for n in targets))
+        if not self.targets.fields:
+            raise ModelError("infer: Expected at least one target; got none.")
+        self.observed = None if observed is None else clean_observation(observed)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the inferred components, in flat order."""
+        return self.targets.names
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of every sampled and derived quantity."""
+        units = {field.name: field.unit for field in self.prior.space.fields}
+        return units | {name: d.unit for name, d in self.derive.items()}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Figure label of every sampled and derived quantity."""
+        labels = {field.name: field.label for field in self.prior.space.fields}
+        return labels | {name: d.label or name for name, d in self.derive.items()}
+
+    def flatten(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Stack the targets among ``values`` to ``(n, theta_dim)`` float64."""
+        return self.targets.flatten(values)
+
+    def unflatten(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Split ``(..., theta_dim)`` into one array per target."""
+        return self.targets.unflatten(theta)
+
+    def derived(self, theta: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Compute every derived quantity for rows of sampled parameters.
+
+        Args:
+            theta: One array ``(n, *shape)`` per sampled parameter. A quantity whose
+                function asks for a parameter that is not there is left out.
+
+        Returns:
+            One array ``(n, *shape)`` per derived quantity, float64.
+        """
+        results = {}
+        for name, item in self.derive.items():
+            try:
+                results[name] = _map_rows(item.function, theta, self._is_python)
+            except KeyError as error:
+                if str(error.args[0]) not in self.prior.names:
+                    raise unknown_parameter(f"derive[{name!r}]", error, self) from error
+        return results
+
+    @property
+    def _is_python(self) -> bool:
+        return isinstance(self.simulator, PythonSimulator)
+
+    def _target(self, name: str) -> Field:
+        if name in self.prior.names:
+            return self.prior.space.select([name]).fields[0]
+        item = self.derive[name]
+        constraint = SUPPORTS.get(item.support, item.support)
+        if constraint is None or isinstance(constraint, str):
+            raise ModelError(
+                f"infer: the derived target {name!r} must declare its support. "
+                f"Expected one of {list(SUPPORTS)} or a numpyro constraint; got "
+                f"{item.support!r}. Write Derived(function, support='positive')."
+            )
+        draws = self.prior.sample(jax.random.key(0), 2)
+        shape = self.derived(draws)[name].shape[1:]
+        support = from_constraint(constraint, shape, name)
+        return Field(name, shape, support, item.unit, item.label or name)
+
+
+def unknown_parameter(where: str, error: KeyError, model: Model) -> ModelError:
+    """Turn the ``KeyError`` of a misspelt parameter into an error that says so."""
+    try:
+        check_names(f"{where}: theta", {str(error.args[0]): 0}, model.prior.names)
+    except ModelError as clear:
+        return clear
+    return ModelError(f"{where} raised KeyError: {error}")
+
+
+def clean_observation(observed: Any) -> Any:
+    """Return an observation as NumPy arrays, refusing what is not finite numbers.
+
+    Raises:
+        DataError: Naming the field, the count and the first index of bad values.
+    """
+    if isinstance(observed, Mapping):
+        return {str(k): _clean_array(v, f"x_obs[{k!r}]") for k, v in observed.items()}
+    return _clean_array(observed, "x_obs")
+
+
+def _clean_array(value: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: Expected an array of numbers; got {value!r}.") from error
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            f"{name}: Expected finite numbers; got {int(bad.sum())} that are not, the "
+            f"first {array[first]} at index {first}. Remove or impute missing values, "
+            "and do the same in the simulator."
+        )
+    return array
+
+
+def _check_derived(derive: Mapping[str, Derived], prior: Prior) -> None:
+    for name, item in derive.items():
+        if not isinstance(item, Derived):
+            raise ModelError(
+                f"derive[{name!r}]: Expected retrodict.Derived(function, ...); got "
+                f"{item!r}."
+            )
+        if name in prior.names:
+            raise ModelError(
+                f"derive: {name!r} is the name of a sampled parameter. Expected "
+                "another name."
+            )
+
+
+def _map_rows(
+    function: Callable[..., Any], theta: Mapping[str, Any], python: bool
+) -> np.ndarray:
+    if python:  # its functions may use NumPy, which cannot be traced
+        count = len(next(iter(theta.values())))
+        rows = ({k: v[i] for k, v in theta.items()} for i in range(count))
+        return np.array([np.asarray(function(row), np.float64) for row in rows])
+    with jax.enable_x64(True):
+        arrays = {k: jax.numpy.asarray(v, dtype=float) for k, v in theta.items()}
+        return np.asarray(jax.jit(jax.vmap(function))(arrays), dtype=np.float64)

@@ -1,0 +1,224 @@
+"""The prior: named numpyro distributions, or one numpyro model function."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from zlib import crc32
+
+import jax
+import jax.random as jr
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Key
+from numpyro.infer.util import log_density
+
+from .._core.errors import ModelError
+from .space import Field, Space
+from .support import from_constraint
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """Mark a parameter as one that is simulated but not asked about.
+
+    Its uncertainty enters the posterior of the others because it varies among the
+    simulations; it is left out of the inferred targets unless ``infer`` names it.
+
+    Attributes:
+        distribution: Its prior.
+    """
+
+    distribution: dist.Distribution
+
+
+class Prior:
+    """Named parameters and their joint distribution before seeing data.
+
+    Give one numpyro distribution per name; array-valued distributions make array-valued
+    parameters. For parameters that depend on each other, give a numpyro model function
+    instead, whose ``numpyro.sample`` sites are the parameters.
+
+    Args:
+        function: A numpyro model function without arguments (instead of names).
+        units: Unit of each parameter as text, by name.
+        labels: Label of each parameter in figures, by name (mathtext allowed).
+        **distributions: One distribution, or ``Nuisance(distribution)``, per name.
+
+    Raises:
+        ModelError: If a distribution is discrete, has a support that depends on other
+            parameters or has no bijection, or if ``units`` or ``labels`` name a
+            parameter that does not exist.
+
+    Example:
+        >>> import numpyro.distributions as dist
+        >>> prior = Prior(beta=dist.HalfNormal(1.0), units={"beta": "1/day"})
+        >>> prior.names
+        ('beta',)
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], Any] | None = None,
+        /,
+        *,
+        units: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        **distributions: dist.Distribution | Nuisance,
+    ):
+        if (function is None) == (not distributions):
+            raise ModelError(
+                "Prior: Expected named distributions, or one numpyro model function; "
+                f"got {'both' if distributions else 'neither'}. Write for example "
+                "Prior(beta=dist.HalfNormal(1.0))."
+            )
+        self._function = function
+        if function is None:
+            self._sites = {k: _distribution(k, v) for k, v in distributions.items()}
+        else:
+            self._sites = _trace(function)
+        self.nuisances = tuple(
+            name for name, v in distributions.items() if isinstance(v, Nuisance)
+        )
+        check_names("units", units or {}, self._sites)
+        check_names("labels", labels or {}, self._sites)
+        self.space = Space(
+            tuple(
+                _field(name, site, (units or {}).get(name), (labels or {}).get(name))
+                for name, site in self._sites.items()
+            )
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters, in declared order."""
+        return tuple(self._sites)
+
+    def draw(self, key: Key[Array, ""]) -> dict[str, Array]:
+        """Draw one theta; a pure function of ``key`` that can be compiled."""
+        if self._function is None:
+            return {
+                name: site.sample(jr.fold_in(key, np.uint32(crc32(name.encode()))))
+                for name, site in self._sites.items()
+            }
+        with numpyro.handlers.seed(rng_seed=key):
+            trace = numpyro.handlers.trace(self._function).get_trace()
+        return {name: trace[name]["value"] for name in self._sites}
+
+    def sample(self, key: Key[Array, ""], num_samples: int) -> dict[str, np.ndarray]:
+        """Draw ``num_samples`` parameters in float64.
+
+        Returns:
+            One array ``(num_samples, *shape)`` per name.
+        """
+        with jax.enable_x64(True):
+            keys = jax.vmap(partial(jr.fold_in, key))(np.arange(num_samples))
+            draws = jax.jit(jax.vmap(self.draw))(keys)
+        return {name: np.asarray(value) for name, value in draws.items()}
+
+    def log_prob(self, theta: Mapping[str, Any]) -> np.ndarray:
+        """Return the normalized log-density of rows of theta, in nats.
+
+        Args:
+            theta: One array ``(n, *shape)`` per name.
+
+        Returns:
+            ``(n,)`` float64; minus infinity outside the support.
+        """
+        flat = self.space.flatten(theta)
+        inside = self.space.contains(flat)
+        safe = np.where(inside[:, None], flat, flat[inside][:1] if inside.any() else 1)
+        with jax.enable_x64(True):
+            rows = {k: jax.numpy.asarray(v) for k, v in self._rows(safe).items()}
+            values = jax.jit(jax.vmap(self.log_density))(rows)
+        return np.where(inside, np.asarray(values), -np.inf)
+
+    def log_density(self, theta: Mapping[str, Array]) -> Array:
+        """Return the log-density of one theta inside the support; can be compiled."""
+        if self._function is not None:
+            return log_density(self._function, (), {}, dict(theta))[0]
+        terms = [site.log_prob(theta[k]).sum() for k, site in self._sites.items()]
+        return sum(terms[1:], terms[0])
+
+    def describe(self) -> dict[str, str]:
+        """Say in words how each parameter is distributed, for reports."""
+        return {name: _describe(site) for name, site in self._sites.items()}
+
+    def _rows(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        return self.space.unflatten(flat)
+
+
+def check_names(argument: str, given: Mapping[str, Any], known: Any) -> None:
+    """Refuse a name that is not among ``known``, suggesting the nearest.
+
+    Raises:
+        ModelError: Naming the argument, the bad name and the likely right one.
+    """
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, list(known), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ModelError(
+                f"{argument}: Expected names among {list(known)}; got {name!r}.{hint}"
+            )
+
+
+def _distribution(name: str, value: Any) -> dist.Distribution:
+    if isinstance(value, Nuisance):
+        value = value.distribution
+    if not isinstance(value, dist.Distribution):
+        raise ModelError(
+            f"Prior: parameter {name!r}: Expected a numpyro distribution or "
+            f"Nuisance(distribution); got {value!r}. Write for example "
+            f"{name}=dist.Normal(0, 1)."
+        )
+    return value.to_event(len(value.batch_shape))
+
+
+def _trace(function: Callable[[], Any]) -> dict[str, dist.Distribution]:
+    """Run a numpyro model twice and return its sample sites.
+
+    Two runs that differ in a site's support reveal a support that depends on other
+    parameters: an artifact, which carries no code, could not keep it.
+    """
+    runs = []
+    for seed in (0, 1):
+        with numpyro.handlers.seed(rng_seed=seed):
+            runs.append(numpyro.handlers.trace(function).get_trace())
+    first, second = (
+        {k: v["fn"] for k, v in run.items() if v["type"] == "sample"} for run in runs
+    )
+    if not first:
+        raise ModelError("Prior: the numpyro model function has no `numpyro.sample`.")
+    for name, site in first.items():
+        shape = tuple(site.batch_shape) + tuple(site.event_shape)
+        before = from_constraint(site.support, shape, name)
+        if from_constraint(second[name].support, shape, name) != before:
+            raise ModelError(
+                f"Prior: the support of {name!r} depends on other parameters. Expected "
+                "bounds that are constants; sample a parameter with fixed bounds and "
+                "compute the dependent one in the simulator or in `derive`."
+            )
+    return first
+
+
+def _field(name: str, site: Any, unit: str | None, label: str | None) -> Field:
+    shape = tuple(site.batch_shape) + tuple(site.event_shape)
+    base = site.base_dist if isinstance(site, dist.Independent) else site
+    log_scale = isinstance(base, dist.LogUniform)
+    support = from_constraint(site.support, shape, name, log_scale=log_scale)
+    return Field(name, shape, support, unit or "", label or name)
+
+
+def _describe(site: Any) -> str:
+    base = site.base_dist if isinstance(site, dist.Independent) else site
+    parts = []
+    for name in base.arg_constraints:
+        value = getattr(base, name, None)
+        if value is not None:
+            parts.append(f"{name}={np.array2string(np.asarray(value), precision=4)}")
+    shape = tuple(site.batch_shape) + tuple(site.event_shape)
+    suffix = f", shape {shape}" if shape else ""
+    return f"{type(base).__name__}({', '.join(parts)}){suffix}"

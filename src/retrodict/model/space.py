@@ -1,0 +1,146 @@
+"""Named fields in a fixed order: dictionaries outside, one flat array inside."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .support import Support
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named parameter, scalar or array.
+
+    Attributes:
+        name: Its name in the prior or in ``derive``.
+        shape: Its shape, ``()`` for a scalar.
+        support: Where it may lie.
+        unit: Unit as text, ``""`` if dimensionless.
+        label: How a figure names it (may be mathtext).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    support: Support
+    unit: str = ""
+    label: str = ""
+
+    @property
+    def size(self) -> int:
+        """Number of components."""
+        return math.prod(self.shape)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Name the components in C order: ``mu[0]``, ``mu[1]``, ``m[0,1]``."""
+        if not self.shape:
+            return (self.name,)
+        indices = np.ndindex(*self.shape)
+        return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in indices)
+
+
+@dataclass(frozen=True)
+class Space:
+    """An ordered set of fields and the map between its two forms.
+
+    Fields keep their declared order; within a field components are in C order.
+
+    Attributes:
+        fields: The fields, in order.
+    """
+
+    fields: tuple[Field, ...]
+
+    @property
+    def dim(self) -> int:
+        """Number of components of theta."""
+        return sum(field.size for field in self.fields)
+
+    @property
+    def unconstrained_dim(self) -> int:
+        """Number of unconstrained coordinates."""
+        return sum(field.support.unconstrained_size for field in self.fields)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the components, in flat order."""
+        return tuple(name for field in self.fields for name in field.components)
+
+    def flatten(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Stack a dictionary of ``(n, *shape)`` arrays to ``(n, dim)`` float64.
+
+        Other keys are ignored.
+
+        Raises:
+            ValueError: If a field is missing or has another shape.
+        """
+        columns = []
+        for field in self.fields:
+            if field.name not in values:
+                raise ValueError(
+                    f"theta: Expected the fields {[f.name for f in self.fields]}; got "
+                    f"{sorted(values)}. Add {field.name!r}."
+                )
+            column = np.asarray(values[field.name], dtype=np.float64)
+            if column.shape[1:] != field.shape or column.ndim == 0:
+                raise ValueError(
+                    f"theta[{field.name!r}]: Expected shape (n, "
+                    f"{', '.join(map(str, field.shape))}); got {column.shape}."
+                )
+            columns.append(column.reshape(len(column), -1))
+        return np.concatenate(columns, axis=1)
+
+    def unflatten(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Split ``(..., dim)`` into a dictionary of ``(..., *shape)`` arrays."""
+        if theta.shape[-1] != self.dim:
+            raise ValueError(
+                f"theta: Expected last axis {self.dim} ({', '.join(self.names)}); got "
+                f"shape {theta.shape}."
+            )
+        parts = np.split(theta, np.cumsum([f.size for f in self.fields])[:-1], axis=-1)
+        lead = theta.shape[:-1]
+        return {
+            field.name: part.reshape(*lead, *field.shape)
+            for field, part in zip(self.fields, parts, strict=True)
+        }
+
+    def constrain(self, u: Any) -> Any:
+        """Map coordinates ``(..., unconstrained_dim)`` to theta ``(..., dim)``."""
+        parts = self._split(u, [f.support.unconstrained_size for f in self.fields])
+        return _join([f.support.constrain(p) for f, p in parts], u)
+
+    def unconstrain(self, theta: Any) -> Any:
+        """Map theta ``(..., dim)`` to coordinates ``(..., unconstrained_dim)``."""
+        parts = self._split(theta, [f.size for f in self.fields])
+        return _join([f.support.unconstrain(p) for f, p in parts], theta)
+
+    def log_det(self, u: Any) -> Any:
+        """Return log |det dtheta/du| at coordinates ``u``, shape ``(...)``."""
+        parts = self._split(u, [f.support.unconstrained_size for f in self.fields])
+        return sum(field.support.log_det(part) for field, part in parts)
+
+    def contains(self, theta: np.ndarray) -> np.ndarray:
+        """Say for each row of ``(..., dim)`` whether it lies in the support."""
+        parts = self._split(theta, [f.size for f in self.fields])
+        return np.logical_and.reduce([f.support.contains(p) for f, p in parts])
+
+    def select(self, names: Sequence[str]) -> "Space":
+        """Keep the fields called ``names``, in that order."""
+        by_name = {field.name: field for field in self.fields}
+        return Space(tuple(by_name[name] for name in names))
+
+    def _split(self, array: Any, sizes: Sequence[int]) -> list[tuple[Field, Any]]:
+        ends = np.cumsum(sizes)
+        spans = zip(ends - np.asarray(sizes), ends, strict=True)
+        parts = [array[..., int(start) : int(end)] for start, end in spans]
+        return list(zip(self.fields, parts, strict=True))
+
+
+def _join(parts: list[Any], like: Any) -> Any:
+    if isinstance(like, np.ndarray):
+        return np.concatenate(parts, axis=-1)
+    return jnp.concatenate(parts, axis=-1)

@@ -1,0 +1,90 @@
+"""A study: a model with its data, baseline, text and figures; what a report needs."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .model import Model
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How one series of x is drawn.
+
+    Attributes:
+        values: Position of each entry along the axis, such as days.
+        label: Name and unit of the axis.
+        ylabel: Name and unit of the values.
+    """
+
+    values: np.ndarray
+    label: str
+    ylabel: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a classical method found for the same model and data.
+
+    Attributes:
+        method: Name of the method, such as ``"NUTS on the exact likelihood"``.
+        draws: Posterior draws ``(n, *shape)`` of each sampled parameter.
+        diagnostics: Numbers that say whether the method itself can be trusted, such
+            as the largest R-hat.
+    """
+
+    method: str
+    draws: Mapping[str, np.ndarray]
+    diagnostics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FigureInput:
+    """What a figure of a study may draw.
+
+    Attributes:
+        observed: The observation, as a dictionary of series.
+        draws: Posterior draws ``(n, *shape)`` of targets and derived quantities.
+        predictive: Simulated series ``(n, *x_shape)`` at posterior draws.
+        baseline: The classical answer, if it was computed.
+    """
+
+    observed: Mapping[str, np.ndarray]
+    draws: Mapping[str, np.ndarray]
+    predictive: Mapping[str, np.ndarray]
+    baseline: Baseline | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A model with everything that makes its report worth reading.
+
+    Attributes:
+        model: Prior, simulator, observation and question.
+        title: Headline of the report.
+        field: Field of science.
+        description: A paragraph for the reader.
+        source: Where the data come from.
+        budget: Number of simulations to train on by default.
+        baseline: ``(key, model) -> Baseline``, a classical answer to compare with.
+        axes: How each series of x is drawn, by name (``"x"`` if x is one array).
+        figures: Functions ``FigureInput -> (caption, matplotlib Figure)``.
+        load: Reads the observation from a data folder, for data that are not shipped.
+        parts: Other runs of the same world, by name.
+    """
+
+    model: Model
+    title: str = ""
+    field: str = ""
+    description: str = ""
+    source: str = ""
+    budget: int = 10_000
+    baseline: Callable[[Any, Model], Baseline] | None = None
+    axes: Mapping[str, Axis] = dataclasses.field(default_factory=dict)
+    figures: tuple[Callable[[FigureInput], tuple[str, Any]], ...] = ()
+    load: Callable[[Path], Any] | None = None
+    parts: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)

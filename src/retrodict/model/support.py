@@ -1,0 +1,284 @@
+r"""Where a parameter may lie, and the bijection from the real line onto it.
+
+A network works on unconstrained coordinates ``u``; the bijection :math:`\theta = b(u)`
+of a support makes it impossible for a posterior sample to leave the prior's support.
+
+=================  =====================================================
+kind               :math:`\theta = b(u)`
+=================  =====================================================
+``real``           :math:`u`
+``lower``          :math:`a + e^u`
+``upper``          :math:`b - e^u`
+``interval``       :math:`a + (b-a)\,\Phi(u)`
+``log_interval``   :math:`a\,(b/a)^{\Phi(u)}`
+``simplex``        stick breaking (numpyro's convention; one coordinate fewer)
+``ordered``        :math:`\theta_1 = u_1`, :math:`\theta_i = \theta_{i-1} + e^{u_i}`
+=================  =====================================================
+
+Deviation from ``numpyro.distributions.biject_to``: intervals use the normal
+distribution function where numpyro uses the logistic one. A uniform prior is then
+exactly normal in ``u``, which is the base distribution of every estimator here; with
+the logistic function it would have exponential tails that a flow must learn.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.special
+import numpy as np
+import scipy.special
+from numpyro.distributions import constraints
+
+from .._core.errors import ModelError
+
+
+KINDS = ("real", "lower", "upper", "interval", "log_interval", "simplex", "ordered")
+# Beyond +-MAX_PROBIT the distribution function of a float32 draw is 0 or 1: a draw that
+# rounds to the bound itself must still have finite coordinates.
+MAX_PROBIT = 6.0
+
+
+def _namespace(array: Any) -> tuple[Any, Any]:
+    """Return the array and special-function modules that fit ``array``."""
+    if isinstance(array, jax.Array):
+        return jnp, jax.scipy.special
+    return np, scipy.special
+
+
+@dataclass(frozen=True)
+class Support:
+    """The support of one field of shape ``shape``.
+
+    Attributes:
+        kind: One of :data:`KINDS`.
+        shape: Shape of the field; simplex and ordered act on the last axis.
+        lower: Lower bounds, broadcast to ``shape`` and flattened (kinds with one).
+        upper: Upper bounds, likewise.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    lower: tuple[float, ...] = ()
+    upper: tuple[float, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of components of theta."""
+        return math.prod(self.shape)
+
+    @property
+    def unconstrained_size(self) -> int:
+        """Number of unconstrained coordinates."""
+        if self.kind == "simplex":
+            return self.size // self.shape[-1] * (self.shape[-1] - 1)
+        return self.size
+
+    def constrain(self, u: Any) -> Any:
+        """Map coordinates ``(..., unconstrained_size)`` to theta ``(..., size)``.
+
+        The result lies strictly inside the support in the precision of ``u``.
+        """
+        xp, special = _namespace(u)
+        lower, upper = self._bounds(xp, u.dtype)
+        if self.kind == "real":
+            return u
+        if self.kind == "lower":
+            return xp.maximum(lower + xp.exp(u), xp.nextafter(lower, np.inf * upper))
+        if self.kind == "upper":
+            return xp.minimum(upper - xp.exp(u), xp.nextafter(upper, -np.inf * lower))
+        if self.kind in ("interval", "log_interval"):
+            theta = self._from_unit(xp, special, u, lower, upper)
+            inner = xp.nextafter(lower, upper), xp.nextafter(upper, lower)
+            return xp.clip(theta, *inner)
+        if self.kind == "simplex":
+            return self._rows(_stick_breaking, u, xp, special)
+        return self._rows(_ordered, u, xp, special)
+
+    def unconstrain(self, theta: Any) -> Any:
+        """Map theta ``(..., size)`` to finite coordinates ``(..., unconstrained_size)``.
+
+        Values on the edge of the support are moved inside by about rounding error.
+        """
+        xp, special = _namespace(theta)
+        lower, upper = self._bounds(xp, theta.dtype)
+        tiny = np.finfo(theta.dtype).tiny
+        if self.kind == "real":
+            return theta
+        if self.kind == "lower":
+            return xp.log(xp.maximum(theta - lower, tiny))
+        if self.kind == "upper":
+            return xp.log(xp.maximum(upper - theta, tiny))
+        if self.kind in ("interval", "log_interval"):
+            return self._to_normal(xp, special, theta, lower, upper)
+        if self.kind == "simplex":
+            return self._rows(_stick_breaking_inverse, theta, xp, special)
+        return self._rows(_ordered_inverse, theta, xp, special)
+
+    def log_det(self, u: Any) -> Any:
+        r"""Return :math:`\log|\det \partial\theta/\partial u|` at ``u``, shape ``(...)``.
+
+        For a simplex the density is with respect to all but the last component.
+        """
+        xp, special = _namespace(u)
+        lower, upper = self._bounds(xp, u.dtype)
+        if self.kind == "real":
+            return xp.zeros(u.shape[:-1], u.dtype)
+        if self.kind in ("lower", "upper"):
+            return u.sum(-1)
+        if self.kind in ("interval", "log_interval"):
+            log_phi = -0.5 * u**2 - 0.5 * math.log(2 * math.pi)
+            if self.kind == "interval":
+                return (log_phi + xp.log(upper - lower)).sum(-1)
+            theta = self._from_unit(xp, special, u, lower, upper)
+            return (log_phi + xp.log(theta) + xp.log(xp.log(upper / lower))).sum(-1)
+        grid = u.reshape(*u.shape[:-1], *self._row_shape(u))
+        if self.kind == "ordered":
+            return grid[..., 1:].sum((-1, -2))
+        return _stick_breaking_log_det(grid, xp, special).sum(-1)
+
+    def contains(self, theta: np.ndarray) -> np.ndarray:
+        """Say for each row of ``(..., size)`` whether it lies in the support."""
+        lower, upper = self._bounds(np, theta.dtype)
+        good = np.isfinite(theta).all(-1)
+        if self.kind == "real":
+            return good
+        if self.kind == "lower":
+            return good & (theta >= lower).all(-1)
+        if self.kind == "upper":
+            return good & (theta <= upper).all(-1)
+        if self.kind in ("interval", "log_interval"):
+            return good & ((theta >= lower) & (theta <= upper)).all(-1)
+        rows = theta.reshape(*theta.shape[:-1], -1, self.shape[-1])
+        if self.kind == "ordered":
+            return good & (np.diff(rows, axis=-1) > 0).all((-1, -2))
+        total = np.abs(rows.sum(-1) - 1) < 1e-5
+        return good & (total & (rows >= 0).all(-1)).all(-1)
+
+    def _bounds(self, xp: Any, dtype: Any) -> tuple[Any, Any]:
+        """Return both bounds; a missing one is 1, a finite dummy with the right sign."""
+        lower = xp.asarray(self.lower or (1.0,), dtype=dtype)
+        upper = xp.asarray(self.upper or (1.0,), dtype=dtype)
+        return lower, upper
+
+    def _from_unit(self, xp, special, u, lower, upper):
+        if self.kind == "interval":
+            low = lower + (upper - lower) * special.ndtr(u)
+            high = upper - (upper - lower) * special.ndtr(-u)
+            return xp.where(u < 0, low, high)  # the nearer bound: no cancellation
+        return xp.exp(
+            xp.log(lower) + (xp.log(upper) - xp.log(lower)) * special.ndtr(u)
+        )
+
+    def _to_normal(self, xp, special, theta, lower, upper):
+        if self.kind == "log_interval":
+            theta, lower, upper = (xp.log(v) for v in (theta, lower, upper))
+        width = upper - lower
+        tail = xp.minimum(theta - lower, upper - theta) / width
+        floor = scipy.special.ndtr(-MAX_PROBIT)
+        distance = -special.ndtri(xp.clip(tail, floor, 0.5))
+        return xp.where(theta - lower < upper - theta, -distance, distance)
+
+    def _row_shape(self, array: Any) -> tuple[int, int]:
+        rows = self.size // self.shape[-1]
+        return rows, array.shape[-1] // rows
+
+    def _rows(self, function, array, xp, special):
+        grid = array.reshape(*array.shape[:-1], *self._row_shape(array))
+        return function(grid, xp, special).reshape(*array.shape[:-1], -1)
+
+
+def _offsets(count: int, xp: Any, dtype: Any) -> Any:
+    """Shift that makes ``u = 0`` the centre of the simplex."""
+    return xp.log(xp.asarray(np.arange(count, 0, -1), dtype=dtype))
+
+
+def _stick_breaking(u, xp, special):
+    fraction = special.expit(u - _offsets(u.shape[-1], xp, u.dtype))
+    left = xp.cumprod(1 - fraction, axis=-1)
+    one = xp.ones_like(left[..., :1])
+    before = xp.concatenate([one, left[..., :-1]], -1)
+    return xp.concatenate([fraction * before, left[..., -1:]], -1)
+
+
+def _stick_breaking_inverse(theta, xp, special):
+    tiny = np.finfo(theta.dtype).tiny
+    head = theta[..., :-1]
+    after = xp.cumsum(theta[..., ::-1], axis=-1)[..., ::-1][..., 1:]
+    ratio = xp.log(xp.maximum(head, tiny)) - xp.log(xp.maximum(after, tiny))
+    return ratio + _offsets(head.shape[-1], xp, theta.dtype)
+
+
+def _stick_breaking_log_det(u, xp, special):
+    shifted = u - _offsets(u.shape[-1], xp, u.dtype)
+    log_taken = -xp.logaddexp(0.0, -shifted)
+    log_left = -xp.logaddexp(0.0, shifted)
+    before = xp.cumsum(log_left, axis=-1) - log_left
+    return (log_taken + log_left + before).sum(-1)
+
+
+def _ordered(u, xp, special):
+    return xp.cumsum(xp.concatenate([u[..., :1], xp.exp(u[..., 1:])], -1), axis=-1)
+
+
+def _ordered_inverse(theta, xp, special):
+    steps = theta[..., 1:] - theta[..., :-1]
+    tiny = np.finfo(theta.dtype).tiny
+    return xp.concatenate([theta[..., :1], xp.log(xp.maximum(steps, tiny))], -1)
+
+
+def from_constraint(
+    constraint: Any, shape: tuple[int, ...], name: str, *, log_scale: bool = False
+) -> Support:
+    """Translate a numpyro constraint into a :class:`Support`.
+
+    Args:
+        constraint: A constraint of ``numpyro.distributions.constraints``.
+        shape: Shape of the field.
+        name: The parameter's name, for messages.
+        log_scale: Measure an interval on a logarithmic scale (log-uniform priors).
+
+    Raises:
+        ModelError: If the constraint is discrete or not one of those supported.
+    """
+    if constraint.is_discrete:
+        raise ModelError(
+            f"Prior: parameter {name!r} is discrete ({constraint}). Expected a "
+            "continuous distribution; relax it (for example a Uniform rounded inside "
+            "the simulator) or run one model per value."
+        )
+    while isinstance(constraint, constraints._IndependentConstraint):
+        constraint = constraint.base_constraint
+    lower = _flat_bound(getattr(constraint, "lower_bound", None), shape, name)
+    upper = _flat_bound(getattr(constraint, "upper_bound", None), shape, name)
+    kinds = {(True, True): "interval", (True, False): "lower", (False, True): "upper"}
+    if type(constraint).__name__ in ("_Real", "_RealVector", "_RealMatrix"):
+        return Support("real", shape)
+    if isinstance(constraint, type(constraints.simplex)):
+        return Support("simplex", shape)
+    if isinstance(constraint, type(constraints.ordered_vector)):
+        return Support("ordered", shape)
+    kind = kinds.get((bool(lower), bool(upper)))
+    if kind is None:
+        raise ModelError(
+            f"Prior: parameter {name!r} has the support {constraint}, which has no "
+            f"bijection here. Expected one of: {', '.join(KINDS)}."
+        )
+    if kind == "interval" and log_scale:
+        kind = "log_interval"
+    return Support(kind, shape, lower, upper)
+
+
+def _flat_bound(bound: Any, shape: tuple[int, ...], name: str) -> tuple[float, ...]:
+    if bound is None:
+        return ()
+    if isinstance(bound, jax.core.Tracer):
+        raise ModelError(
+            f"Prior: the support of {name!r} depends on other parameters. Expected "
+            "bounds that are constants; rewrite it as a constant-support parameter "
+            "and compute the dependent one in the simulator or in `derive`."
+        )
+    values = np.broadcast_to(np.asarray(bound, dtype=np.float64), shape)
+    return tuple(float(value) for value in values.ravel())

@@ -1,0 +1,155 @@
+"""The set of simulations: every row, good or failed, with its index and status."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..model import Model
+
+
+STATUSES = (
+    "ok",
+    "nonfinite",
+    "exception",
+    "crash",
+    "timeout",
+    "oom",
+    "bad_shape",
+    "cancelled",
+)
+Series = np.ndarray | Mapping[str, np.ndarray]
+
+
+def as_series(x: Any) -> dict[str, np.ndarray]:
+    """Return x as a dictionary of series; a single array is called ``"x"``."""
+    return dict(x) if isinstance(x, Mapping) else {"x": x}
+
+
+def like_series(series: Mapping[str, np.ndarray], single: bool) -> Series:
+    """Undo :func:`as_series`."""
+    return series["x"] if single else dict(series)
+
+
+@dataclass(frozen=True)
+class Simulations:
+    """Pairs of parameters and simulator output, in the order of their index.
+
+    Attributes:
+        model: The model they were simulated from.
+        theta: Sampled parameters, one array ``(n, *shape)`` per name.
+        derived: Derived quantities of the same rows.
+        x: Simulator output ``(n, *x_shape)``, or a dictionary of such.
+        status: ``(n,)`` index into :data:`STATUSES`; 0 is ``"ok"``.
+        index: ``(n,)`` number of each row in its campaign.
+        seed: Seed of the campaign.
+        stream: Name of the use of the seed.
+        errors: Text and count of the commonest errors.
+        seconds: Wall time the simulator took, without what was already on disk.
+    """
+
+    model: Model
+    theta: Mapping[str, np.ndarray]
+    derived: Mapping[str, np.ndarray]
+    x: Series
+    status: np.ndarray
+    index: np.ndarray
+    seed: int
+    stream: str = "simulate"
+    errors: tuple[tuple[str, int], ...] = ()
+    seconds: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def num_ok(self) -> int:
+        """Number of rows that can be used."""
+        return int((self.status == 0).sum())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of rows of each status that occurs."""
+        found = Counter(self.status.tolist())
+        return {STATUSES[code]: found[code] for code in sorted(found)}
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Number of rows of each status but ``"ok"``."""
+        return {name: n for name, n in self.counts.items() if name != "ok"}
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The model's targets as one array ``(n, theta_dim)`` float64."""
+        return self.model.flatten({**self.theta, **self.derived})
+
+    def ok(self) -> "Simulations":
+        """Keep the rows that can be used."""
+        return self[np.flatnonzero(self.status == 0)]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> "Simulations":
+        series = {k: v[rows] for k, v in as_series(self.x).items()}
+        return replace(
+            self,
+            theta={k: v[rows] for k, v in self.theta.items()},
+            derived={k: v[rows] for k, v in self.derived.items()},
+            x=like_series(series, not isinstance(self.x, Mapping)),
+            status=self.status[rows],
+            index=self.index[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of a campaign, as an engine makes them and the store keeps them.
+
+    Attributes:
+        start: Index of the first row.
+        theta: Sampled parameters by name.
+        x: Series by name; rows that failed hold NaN.
+        status: Index into :data:`STATUSES` per row.
+        errors: Error text per failed row that has one, by index of the row.
+    """
+
+    start: int
+    theta: dict[str, np.ndarray]
+    x: dict[str, np.ndarray]
+    status: np.ndarray
+    errors: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+
+def mark_nonfinite(x: Mapping[str, np.ndarray], status: np.ndarray) -> np.ndarray:
+    """Give rows whose x is not finite the status ``"nonfinite"``."""
+    finite = np.ones(len(status), dtype=bool)
+    for values in x.values():
+        finite &= np.isfinite(values.reshape(len(values), -1)).all(1)
+    return np.where((status == 0) & ~finite, 1, status).astype(np.int8)
+
+
+def join_blocks(
+    model: Model, blocks: Sequence[Block], num: int, single: bool, **facts: Any
+) -> Simulations:
+    """Join blocks in index order to the first ``num`` rows of a campaign."""
+    blocks = sorted(blocks, key=lambda block: block.start)
+    theta, x = (_concatenate([getattr(b, f) for b in blocks]) for f in ("theta", "x"))
+    theta = {name: theta[name][:num] for name in model.prior.names}
+    texts = Counter(t for b in blocks for i, t in b.errors.items() if i < num)
+    return Simulations(
+        model=model,
+        theta=theta,
+        derived=model.derived(theta),
+        x=like_series({k: v[:num] for k, v in x.items()}, single),
+        status=np.concatenate([b.status for b in blocks])[:num],
+        index=np.arange(num),
+        errors=tuple(texts.most_common(3)),
+        **facts,
+    )
+
+
+def _concatenate(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
