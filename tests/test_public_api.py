@@ -172,8 +172,13 @@ BANNED = {
     "eps": "tolerance, or a constant",
     "data": "x, x_obs or simulations",
 }
-# A path on the command line is called what the option is called.
-MAY_SAY = {"cli": {"data"}, "workflow": {"data"}}
+# A path on the command line is called what the option is called; a spline and a
+# network have parameters of their own.
+MAY_SAY = {
+    "cli": {"data"},
+    "workflow": {"data"},
+    "estimators": {"parameters"},
+}
 
 
 @pytest.mark.parametrize("name", sorted(sources()))
