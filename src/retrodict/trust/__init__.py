@@ -1,0 +1,23 @@
+"""Trust: checks with thresholds and words, and one verdict about any posterior.
+
+`validate` simulates and asks; `judge` decides from arrays alone. Checks of one kind
+have a file of their own (`marginal`, `joint`, `local`, `soundness`), `family` turns
+tests into checks with one known rate of false alarms, `thresholds` says from what size
+an error matters and `words` how it is told.
+"""
+
+from .family import FAMILY_LEVEL
+from .judge import judge
+from .validate import Posterior, validate
+from .verdict import Calibration, Check, Verdict
+
+
+__all__ = [
+    "FAMILY_LEVEL",
+    "Calibration",
+    "Check",
+    "Posterior",
+    "Verdict",
+    "judge",
+    "validate",
+]

@@ -1,0 +1,87 @@
+"""Checks of all parameters together: density regions, distances, dependence."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import norm
+
+from ..diagnostics import (
+    central_levels,
+    ecdf,
+    normal_scores,
+    uniformity_grid,
+    uniformity_p_value,
+)
+from . import thresholds, words
+from .family import Finding, Group
+from .marginal import coverage_finding
+
+
+def density_group(levels: Float[np.ndarray, " num_sims"]) -> Group:
+    """Test the coverage of highest-density regions: rank of log q(theta* | x)."""
+    finding = coverage_finding(
+        "", "The joint posterior", "highest-density regions", levels
+    )
+    return Group(
+        code="joint-coverage",
+        findings=(finding,),
+        statement="Highest-density regions hold the truth as often as they say",
+        unit=words.points,
+    )
+
+
+def tarp_group(levels: Float[np.ndarray, " num_sims"]) -> Group:
+    """Test the posterior mass around reference points that move with x (TARP)."""
+    grid = uniformity_grid()
+    further = float(np.mean(normal_scores(levels)))
+    excess = float(np.mean(ecdf(central_levels(levels), grid) - grid))
+    wide = further < excess
+    finding = Finding(
+        subject="",
+        p_value=uniformity_p_value(levels),
+        effect=float(np.max(np.abs(ecdf(levels, grid) - grid))),
+        warn_at=thresholds.COVERAGE_WARN,
+        fail_at=thresholds.TOO_WIDE_FAIL if wide else thresholds.COVERAGE_FAIL,
+        message=words.tarp_sentence(wide),
+        remedy=words.WIDE_REMEDY if wide else words.SHAPE_REMEDY,
+    )
+    return Group(
+        code="joint-tarp",
+        findings=(finding,),
+        statement="Regions around random reference points (TARP) hold their share",
+        unit=words.points,
+    )
+
+
+def dependence_group(
+    names: tuple[str, ...],
+    pairs: Int[np.ndarray, "num_pairs 2"],
+    direction: Float[np.ndarray, "num_sims num_pairs"],
+) -> Group:
+    """Test whether pairs of parameters rise and fall together as the draws do."""
+    titles = [(names[first], names[second]) for first, second in pairs]
+    return Group(
+        code="joint-dependence",
+        findings=tuple(map(_dependence, titles, direction.T)),
+        statement="Pairs of parameters depend on each other as the draws do",
+        unit=words.direction_sds,
+    )
+
+
+def _dependence(
+    pair: tuple[str, str], direction: Float[np.ndarray, " num_sims"]
+) -> Finding:
+    shift = float(np.mean(normal_scores(direction)))
+    sign = "negatively" if shift > 0 else "positively"
+    first, second = pair
+    return Finding(
+        subject=f"{first} and {second}",
+        p_value=float(2 * norm.sf(abs(shift) * np.sqrt(len(direction)))),
+        effect=abs(shift),
+        warn_at=thresholds.SHIFT_WARN,
+        fail_at=thresholds.SHIFT_FAIL,
+        message=(
+            f"The correlation of {first} and {second} is wrong: the draws relate them "
+            f"too {sign}."
+        ),
+        remedy=words.DEPENDENCE_REMEDY,
+    )

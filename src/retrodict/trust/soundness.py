@@ -1,0 +1,55 @@
+"""Checks of the test itself: were draws finite, did simulations succeed?
+
+These count; they are no statistical tests and stand outside the family of them.
+"""
+
+from . import thresholds, words
+from .verdict import Check, Status
+
+
+def draws_check(num_unusable: int, num_rows: int) -> Check:
+    """Count the test simulations whose draws or log-densities were not numbers."""
+    share = num_unusable / max(num_rows, 1)
+    status: Status = "pass"
+    if share > thresholds.UNUSABLE_WARN:
+        status = "fail" if share > thresholds.UNUSABLE_FAIL else "warn"
+    failed = status == "fail"
+    return Check(
+        code="finite-draws",
+        status=status,
+        value=share,
+        threshold=thresholds.UNUSABLE_FAIL if failed else thresholds.UNUSABLE_WARN,
+        message=(
+            f"{num_unusable} of {num_rows} test simulations gave draws or densities "
+            "that are not finite numbers (threshold "
+            f"{words.percent(thresholds.UNUSABLE_WARN)})."
+        ),
+        remedy=(
+            ""
+            if status == "pass"
+            else "Look for extreme values of x or of the parameters in these "
+            "simulations; a lower learning rate often cures a network that diverged."
+        ),
+    )
+
+
+def simulations_check(num_failed: int, num_simulated: int) -> Check:
+    """Count the test simulations that failed: no posterior speaks of those."""
+    share = num_failed / max(num_simulated, 1)
+    warns = share > thresholds.FAILED_SIMULATIONS_WARN
+    return Check(
+        code="simulations-succeed",
+        status="warn" if warns else "pass",
+        value=share,
+        threshold=thresholds.FAILED_SIMULATIONS_WARN,
+        message=(
+            f"{num_failed} of {num_simulated} test simulations failed and were left "
+            f"out (threshold {words.percent(thresholds.FAILED_SIMULATIONS_WARN)})."
+        ),
+        remedy=(
+            "The posterior is conditional on the simulator succeeding. Mend the "
+            "simulator or restrict the prior to where it works."
+            if warns
+            else ""
+        ),
+    )
