@@ -255,7 +255,8 @@ def _names() -> dict:
     """What an example may use without defining it: a few arrays and a small model.
 
     ``theta`` holds 500 parameters of two components, ``x`` their simulations,
-    ``posterior`` their exact posterior and ``draws`` 100 draws from it for each.
+    ``posterior`` their exact posterior and ``draws`` 100 draws from it for each. An
+    example that mentions ``simulations`` finds 300 of them.
     """
     rng = np.random.default_rng(0)
     theta = rng.normal(size=(500, 2))
@@ -264,7 +265,15 @@ def _names() -> dict:
     draws = 0.8 * x[:, None, :] + np.sqrt(0.2) * noise
     libraries = {"jax": jax, "jnp": jnp, "jr": jr, "np": np, "dist": dist, "rd": rd}
     arrays = {"theta": theta, "x": x, "draws": draws}
-    return {**libraries, **arrays, "model": _model(), "posterior": ExactPosterior()}
+    objects = {"model": _model(), "posterior": ExactPosterior()}
+    return {**libraries, **arrays, **objects}
+
+
+@functools.cache
+def _simulations():
+    """Three hundred simulations of ``_model``, made only for examples that say so."""
+    simulate = importlib.import_module("retrodict.simulations").simulate
+    return simulate(_model(), 300, seed=0)
 
 
 @pytest.mark.parametrize("name", _doctests())
@@ -278,6 +287,8 @@ def test_docstring_examples_run(
     runner = doctest.DocTestRunner(verbose=False, optionflags=options)
     report: list[str] = []
     for found in finder.find(module, name, globs={**_names(), **vars(module)}):
+        if any("simulations" in example.source for example in found.examples):
+            found.globs["simulations"] = _simulations()
         runner.run(found, out=report.append)
     results = runner.summarize(verbose=False)
     assert results.attempted, f"{name}: examples, but none in a docstring"
