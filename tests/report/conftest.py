@@ -258,7 +258,10 @@ def hare_lynx(rng, **changes):
         return dict(zip(names, (center * np.exp(width / center * z)).T, strict=True))
 
     posterior, baseline = draw(0.15, 1.15), draw(0.0, 1.0)
-    prior = {n: np.abs(c * (1 + rng.normal(size=4000))) for n, c in zip(names, center)}
+    prior = {
+        n: np.abs(c * (1 + rng.normal(size=4000)))
+        for n, c in zip(names, center, strict=True)
+    }
     years = np.arange(1900, 1921)
     observed = {
         "hare": np.array(HARES.split(), float),

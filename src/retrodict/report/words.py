@@ -1,0 +1,88 @@
+"""The verdict in the words of a reader who is no statistician."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .content import ReportContent
+from .text import number
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The banner of the page.
+
+    Attributes:
+        kind: ``"trusted"``, ``"caution"``, ``"rejected"`` or ``"unchecked"``.
+        title: The verdict as a short sentence.
+        meaning: What it means for whoever wants to use the numbers.
+        evidence: What was done to find out.
+    """
+
+    kind: str
+    title: str
+    meaning: str
+    evidence: str
+
+
+_TITLES = {
+    "trusted": "This answer can be trusted",
+    "caution": "Use this answer with caution",
+    "rejected": "Do not use this answer",
+    "unchecked": "This answer has not been checked",
+}
+_MEANINGS = {
+    "trusted": "The error bars below are honest: on data simulated from known "
+    "parameters, they held the truth as often as they say. This speaks for the "
+    "inference, not for the model: whether the model fits your data is the next "
+    "question.",
+    "caution": "The answer is usable, but a check found an error that is "
+    "real and large enough to matter. Read the error bars as approximate, and see "
+    "below in which direction they are off.",
+    "rejected": "A check failed: on data simulated from known parameters, "
+    "the method missed the truth far more often, or in a different way, than its error "
+    "bars admit. The numbers below are shown to help find the cause, not to be "
+    "reported.",
+    "unchecked": "No calibration was run, so nobody knows whether the error bars are "
+    "right. Run `retrodict validate` before reporting these numbers.",
+}
+
+STATUS_WORDS = {"pass": "passed", "warn": "caution", "fail": "failed"}
+
+
+def headline(content: ReportContent) -> Headline:
+    """Put the verdict into words.
+
+    Args:
+        content: What the report shows.
+
+    Returns:
+        The banner; unknown or missing verdicts become ``"unchecked"``.
+    """
+    verdict = content.verdict
+    kind = getattr(verdict, "verdict", "unchecked")
+    kind = kind if kind in _TITLES else "unchecked"
+    title = _TITLES[kind]
+    if kind == "trusted" and content.warnings:
+        title += ", but look at the warning about your data"
+    return Headline(kind, title, _MEANINGS[kind], _evidence(verdict))
+
+
+def checks_by_weight(verdict: Any) -> tuple[list[Any], list[Any]]:
+    """Split the checks into those to read (worst first) and those that passed."""
+    checks = list(getattr(verdict, "checks", ()))
+    order = {"fail": 0, "warn": 1}
+    open_ = [c for c in checks if c.status in order]
+    open_.sort(key=lambda c: order[c.status])
+    return open_, [c for c in checks if c.status not in order]
+
+
+def _evidence(verdict: Any) -> str:
+    if verdict is None:
+        return ""
+    checks = list(verdict.checks)
+    passed = sum(c.status == "pass" for c in checks)
+    noun = "check" if len(checks) == 1 else "checks"
+    return (
+        f"{passed} of {len(checks)} {noun} passed, on "
+        f"{number(verdict.num_simulations)} test simulations with known truth."
+    )
