@@ -1,0 +1,25 @@
+"""Conditional densities q(value | condition), embeddings, and scaling."""
+
+from ._base import AbstractDensity, AbstractEmbedding, Estimator, Frozen, trainable
+from .convolution import Convolution, Joined
+from .mlp import MLP
+from .spline_coupling import SplineCoupling
+from .standardize import Affine, ChannelScaler, VectorScaler, apply_scalers, fit_scalers
+
+
+__all__ = [
+    "MLP",
+    "AbstractDensity",
+    "AbstractEmbedding",
+    "Affine",
+    "ChannelScaler",
+    "Convolution",
+    "Estimator",
+    "Frozen",
+    "Joined",
+    "SplineCoupling",
+    "VectorScaler",
+    "apply_scalers",
+    "fit_scalers",
+    "trainable",
+]

@@ -1,0 +1,176 @@
+"""Bring x and unconstrained theta to unit scale: float64 statistics, relative limits.
+
+Standardizing happens on the host in float64, so that data of scale 1e-21, or with a
+mean a million times their spread, reach the float32 network intact. Vectors are scaled
+entry by entry; series and images, whose structure that would destroy, by channel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Subtract a mean and divide by a scale, column by column.
+
+    Attributes:
+        mean: ``(columns,)`` float64.
+        scale: ``(columns,)`` float64; 0 marks a constant column, which maps to 0.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> "Affine":
+        """Fit to the finite rows of ``(n, columns)``; constancy is judged relatively."""
+        eps = np.finfo(values.dtype if values.dtype.kind == "f" else np.float64).eps
+        values = values.astype(np.float64)
+        size = np.abs(values).max(0)
+        safe = np.where(size > 0, size, 1.0)
+        scaled = values / safe  # squares of 1e-200 would underflow
+        mean, std = scaled.mean(0), scaled.std(0)
+        constant = std <= 4 * eps
+        return cls(mean * safe, np.where(constant, 0.0, std * safe))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Standardize ``(..., columns)`` in float64."""
+        centred = np.asarray(values, np.float64) - self.mean
+        safe = np.where(self.scale > 0, self.scale, 1.0)
+        return np.where(self.scale > 0, centred / safe, 0.0)
+
+    def undo(self, values: np.ndarray) -> np.ndarray:
+        """Map standardized values back."""
+        return np.asarray(values, np.float64) * self.scale + self.mean
+
+
+@dataclass(frozen=True)
+class VectorScaler:
+    """Standardize the entries of one vector, with logarithms where they help.
+
+    Positive entries that spread over more than a factor of 20 get a second column with
+    their logarithm; entries with tails far beyond their bulk are squashed by asinh.
+
+    Attributes:
+        plain: Mean and scale of the entries (of their bulk where ``heavy``).
+        heavy: Which entries are squashed.
+        logged: Which entries have a second column.
+        shift: Added before the logarithm, per entry.
+        log: Mean and scale of the logarithms of the ``logged`` entries.
+    """
+
+    plain: Affine
+    heavy: np.ndarray
+    logged: np.ndarray
+    shift: np.ndarray
+    log: Affine
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> "VectorScaler":
+        """Fit to rows ``(n, entries)``."""
+        plain = Affine.fit(values)
+        low, q25, median, q75, high = np.quantile(
+            values.astype(np.float64), [0.01, 0.25, 0.5, 0.75, 0.99], axis=0
+        )
+        bulk = (q75 - q25) / 1.349
+        heavy = (plain.scale > 10 * bulk) & (bulk > 0)
+        plain = Affine(
+            np.where(heavy, median, plain.mean), np.where(heavy, bulk, plain.scale)
+        )
+        positive = values.min(0) >= 0
+        shift = np.where(values.min(0) > 0, 0.0, _smallest_positive(values))
+        logged = positive & (high + shift > 20 * (low + shift)) & (high > 0)
+        logs = np.log(values[:, logged].astype(np.float64) + shift[logged])
+        log = Affine.fit(logs) if logged.any() else Affine(np.zeros(0), np.zeros(0))
+        return cls(plain, heavy, logged, shift, log)
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Return the columns ``(n, entries + logged entries)`` as float32."""
+        scaled = self.plain.apply(values)
+        scaled = np.where(self.heavy, np.arcsinh(scaled), scaled)
+        raw = np.asarray(values, np.float64)[:, self.logged] + self.shift[self.logged]
+        # an observation below every simulation must not become NaN: it is clipped to
+        # far below their range, which the check of x_obs reports
+        floor = np.exp(self.log.mean - 20 * self.log.scale)
+        logs = self.log.apply(np.log(np.maximum(raw, floor)))
+        both = np.concatenate([scaled, logs], axis=1)
+        return np.clip(both, -1e6, 1e6).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ChannelScaler:
+    """Standardize a series or image by channel (its last axis).
+
+    Attributes:
+        plain: Mean and scale per channel.
+    """
+
+    plain: Affine
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> "ChannelScaler":
+        """Fit to rows ``(n, ..., channels)``."""
+        return cls(Affine.fit(values.reshape(-1, values.shape[-1])))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Standardize ``(n, ..., channels)`` to float32."""
+        return np.clip(self.plain.apply(values), -1e6, 1e6).astype(np.float32)
+
+
+Scaler = VectorScaler | ChannelScaler
+
+
+def fit_scalers(x: Mapping[str, np.ndarray]) -> dict[str, Scaler]:
+    """Fit one scaler per series: vectors by entry, others by channel."""
+    scalers: dict[str, Scaler] = {}
+    for name in sorted(x):
+        values = x[name]
+        if values.ndim <= 2:
+            scalers[name] = VectorScaler.fit(values.reshape(len(values), -1))
+        else:
+            scalers[name] = ChannelScaler.fit(values)
+    return scalers
+
+
+def apply_scalers(
+    scalers: Mapping[str, Scaler], x: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Standardize rows of every series."""
+    return {
+        name: scaler.apply(
+            x[name].reshape(len(x[name]), -1)
+            if isinstance(scaler, VectorScaler)
+            else x[name]
+        )
+        for name, scaler in scalers.items()
+    }
+
+
+def scaler_arrays(scaler: Scaler) -> dict[str, np.ndarray]:
+    """Return the arrays of a scaler under flat names, for an artifact."""
+    arrays = {}
+    for field in fields(scaler):
+        value = getattr(scaler, field.name)
+        if isinstance(value, Affine):
+            arrays[f"{field.name}.mean"] = value.mean
+            arrays[f"{field.name}.scale"] = value.scale
+        else:
+            arrays[field.name] = np.asarray(value)
+    return arrays
+
+
+def scaler_from_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> Scaler:
+    """Undo :func:`scaler_arrays`; ``kind`` is ``"vector"`` or ``"channel"``."""
+    plain = Affine(arrays["plain.mean"], arrays["plain.scale"])
+    if kind == "channel":
+        return ChannelScaler(plain)
+    log = Affine(arrays["log.mean"], arrays["log.scale"])
+    return VectorScaler(plain, arrays["heavy"], arrays["logged"], arrays["shift"], log)
+
+
+def _smallest_positive(values: np.ndarray) -> np.ndarray:
+    """Return half the smallest positive value of each column (0 if there is none)."""
+    positive = np.where(values > 0, values, np.inf).min(0).astype(np.float64)
+    return np.where(np.isfinite(positive), positive / 2, 0.0)

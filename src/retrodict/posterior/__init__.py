@@ -1,0 +1,10 @@
+"""What a scientist uses: sample, log_prob, mode, summaries, and the artifact."""
+
+from .artifact import load
+from .conditioned import ConditionedPosterior, summarize
+from .fit import fit
+from .posterior import Posterior
+from .warnings import PosteriorWarning
+
+
+__all__ = ["ConditionedPosterior", "Posterior", "PosteriorWarning", "fit", "load", "summarize"]

@@ -1,0 +1,245 @@
+"""Save and load a posterior: one file, no code, verified before it is used."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import ValidationError
+
+from .._core.errors import ArtifactError
+from ..diagnostics import OutlierReference
+from ..estimators import Affine, Estimator, VectorScaler
+from ..estimators.standardize import scaler_arrays, scaler_from_arrays
+from ..training import build_estimator
+from .archive import (
+    from_json,
+    from_tensors,
+    read_archive,
+    to_json,
+    to_tensors,
+    write_archive,
+)
+from .network import Network
+from .posterior import Posterior
+from .record import Record
+from .spec import ArtifactSpec, SeriesSpec, field_spec, settings_spec
+
+
+MEMBERS = {
+    "spec.json",
+    "training.json",
+    "weights.safetensors",
+    "statistics.safetensors",
+    "preview.safetensors",
+}
+HISTORY = ("train", "validation", "prior_mean", "prior_sd")
+# float32 programs compiled on another processor differ in the last bits
+PREVIEW_TOLERANCE = 1e-2
+
+
+def save(posterior: Posterior, path: str | Path) -> None:
+    """Write a posterior to one file.
+
+    Args:
+        posterior: What to save.
+        path: Where; an existing file is replaced only when the new one is complete.
+
+    Raises:
+        StorageError: If the file cannot be written.
+    """
+    record = vars(posterior.record)
+    facts = {k: _plain(v) for k, v in record.items() if k not in HISTORY}
+    members = {
+        "spec.json": to_json(_describe(posterior).model_dump(mode="json")),
+        "training.json": to_json(facts),
+        "weights.safetensors": to_tensors(_weights(posterior.network.members)),
+        "statistics.safetensors": to_tensors(_statistics(posterior)),
+        "preview.safetensors": to_tensors(_preview(posterior)),
+    }
+    version = posterior.record.versions.get("retrodict", "")
+    write_archive(Path(path), members, version)
+
+
+def load(path: str | Path) -> Posterior:
+    """Read a posterior; nothing in the file is executed.
+
+    Checksums, structure, finiteness and a stored prediction are verified first.
+
+    Args:
+        path: A file written by :meth:`Posterior.save`.
+
+    Returns:
+        A posterior whose predictions equal those of the saved one: to the bit on the
+        same machine and versions.
+
+    Raises:
+        ArtifactError: If the file is missing, damaged, tampered with, or of a schema
+            that this version does not know.
+    """
+    path = Path(path)
+    members = read_archive(path, MEMBERS)
+    try:
+        spec = ArtifactSpec.model_validate_json(members["spec.json"])
+        tensors = {
+            name: from_tensors(members[f"{name}.safetensors"], path, name)
+            for name in ("weights", "statistics", "preview")
+        }
+        facts = from_json(members["training.json"], path)
+        posterior = _assemble(spec, tensors, facts, path)
+        _self_test(posterior, tensors["preview"], path)
+    except ArtifactError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArtifactError("spec", f"{path}: {where}: {first['msg']}.") from error
+    except Exception as error:  # whatever a consistent but senseless file provokes
+        raise ArtifactError(
+            "content", f"{path}: {type(error).__name__}: {error}."
+        ) from error
+    return posterior
+
+
+def _describe(posterior: Posterior) -> ArtifactSpec:
+    network = posterior.network
+    series = {}
+    for name, scaler in network.scalers.items():
+        vector = isinstance(scaler, VectorScaler)
+        columns = len(scaler.logged) + int(scaler.logged.sum()) if vector else None
+        series[name] = SeriesSpec(
+            shape=list(network.x_spec.shapes[name]),
+            scaler="vector" if vector else "channel",
+            columns=columns,
+        )
+    return ArtifactSpec(
+        estimator="npe/spline-coupling@1",
+        model_name=posterior.record.model_name,
+        settings=settings_spec(network.settings),
+        fields=[field_spec(field) for field in network.space.fields],
+        series=series,
+        single=network.x_spec.single,
+    )
+
+
+def _assemble(
+    spec: ArtifactSpec,
+    tensors: Mapping[str, Mapping[str, np.ndarray]],
+    facts: Mapping[str, Any],
+    path: Path,
+) -> Posterior:
+    statistics = tensors["statistics"]
+    scalers = {
+        name: scaler_from_arrays(item.scaler, _below(statistics, f"scaler/{name}/"))
+        for name, item in sorted(spec.series.items())
+    }
+    settings, space = spec.settings.build(), spec.space()
+    skeleton = eqx.filter_eval_shape(
+        build_estimator,
+        jax.random.key(0),
+        settings,
+        spec.standardized_shapes(),
+        None,
+        space.unconstrained_dim,
+    )
+    members = _fill(skeleton, tensors["weights"], settings.num_members, path)
+    scale = Affine(statistics["scale/mean"], statistics["scale/scale"])
+    network = Network(members, settings, space, spec.x_spec(), scalers, scale)
+    reference = OutlierReference.from_arrays(_below(statistics, "reference/"))
+    arrays = {name: statistics[f"history/{name}"] for name in HISTORY}
+    record = Record(**{**facts, "skipped": tuple(facts["skipped"]), **arrays})
+    preview = _below(tensors["preview"], "x/"), tensors["preview"]["theta"]
+    return Posterior(network, reference, record, preview)
+
+
+def _weights(members: tuple[Estimator, ...]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for number, member in enumerate(members):
+        for name, leaf in _named_leaves(member):
+            arrays[f"member{number}{name}"] = np.asarray(leaf)
+    return arrays
+
+
+def _named_leaves(estimator: Estimator) -> list[tuple[str, Any]]:
+    arrays = eqx.filter(estimator, lambda leaf: hasattr(leaf, "dtype"))
+    leaves = jax.tree_util.tree_flatten_with_path(arrays)[0]
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def _fill(
+    skeleton: Estimator, weights: Mapping[str, np.ndarray], count: int, path: Path
+) -> tuple[Estimator, ...]:
+    """Put the stored arrays into the skeleton's places, comparing shape and type."""
+    expected = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in
+                _named_leaves(skeleton)}
+    wanted = {f"member{m}{n}": v for m in range(count) for n, v in expected.items()}
+    found = {name: (value.shape, str(value.dtype)) for name, value in weights.items()}
+    if found != wanted:
+        odd = sorted(set(found.items()) ^ set(wanted.items()), key=str)[0]
+        raise ArtifactError("weights", f"{path}: the weights do not fit: {odd}.")
+    if not all(np.isfinite(value).all() for value in weights.values()):
+        raise ArtifactError("weights", f"{path}: a weight is not finite.")
+    is_place = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)  # noqa: E731
+    places, treedef = jax.tree.flatten(skeleton, is_leaf=is_place)
+    members = []
+    for number in range(count):
+        names = iter(expected)
+        filled = [
+            jnp.asarray(weights[f"member{number}{next(names)}"])
+            if is_place(leaf)
+            else leaf
+            for leaf in places
+        ]
+        members.append(jax.tree.unflatten(treedef, filled))
+    return tuple(members)
+
+
+def _statistics(posterior: Posterior) -> dict[str, np.ndarray]:
+    network = posterior.network
+    arrays = {"scale/mean": network.scale.mean, "scale/scale": network.scale.scale}
+    for name, scaler in network.scalers.items():
+        for key, value in scaler_arrays(scaler).items():
+            arrays[f"scaler/{name}/{key}"] = value
+    for key, value in posterior.reference.to_arrays().items():
+        arrays[f"reference/{key}"] = np.asarray(value)
+    for name in HISTORY:
+        arrays[f"history/{name}"] = getattr(posterior.record, name)
+    return arrays
+
+
+def _preview(posterior: Posterior) -> dict[str, np.ndarray]:
+    series, theta = posterior.preview
+    arrays = {f"x/{name}": value for name, value in series.items()}
+    return arrays | {"theta": theta, "log_prob": _predict(posterior)}
+
+
+def _predict(posterior: Posterior) -> np.ndarray:
+    series, theta = posterior.preview
+    network = posterior.network
+    return network.log_prob(theta[:, None], network.embed(series))[:, 0]
+
+
+def _self_test(
+    posterior: Posterior, preview: Mapping[str, np.ndarray], path: Path
+) -> None:
+    found, stored = _predict(posterior), preview["log_prob"]
+    if not np.allclose(found, stored, rtol=PREVIEW_TOLERANCE, atol=PREVIEW_TOLERANCE):
+        raise ArtifactError(
+            "self-test",
+            f"{path}: the loaded network does not repeat its stored predictions. Load "
+            "it with the versions in its training record, or train again.",
+        )
+
+
+def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    start = len(prefix)
+    return {k[start:]: v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,134 @@
+"""``fit``: from simulations to an amortized posterior."""
+
+import dataclasses
+import platform
+
+import jax
+import numpy as np
+
+from .._core.compilation import use_compilation_cache
+from .._core.errors import DataError
+from .._core.seeds import check_seed, stream_key
+from ..diagnostics import fit_outlier_reference
+from ..estimators import Affine, apply_scalers, fit_scalers
+from ..simulations import Simulations, as_series
+from ..training import Settings, default_settings, train_ensemble
+from .network import Network
+from .posterior import Posterior
+from .record import Record, XSpec
+from .warnings import flat_series
+
+
+MAX_FAILED_FRACTION = 0.2
+MIN_SIMULATIONS = 50  # fewer cannot be split into training and validation
+
+
+def fit(
+    simulations: Simulations,
+    *,
+    seed: int = 0,
+    num_members: int = 5,
+    settings: Settings | None = None,
+) -> Posterior:
+    """Train an ensemble of conditional normalizing flows on simulations.
+
+    Rows that failed are left out and counted. Theta is mapped to unconstrained
+    coordinates by the supports of the prior, so that no sample can leave them.
+
+    Args:
+        simulations: Pairs of theta and x, from :func:`retrodict.simulate`.
+        seed: Seed of the training; equal seeds give equal posteriors.
+        num_members: Networks in the ensemble (ignored when ``settings`` are given).
+            5: most of the gain of an ensemble; a single one is often over-confident.
+        settings: Architecture and schedule; chosen from the budget by default.
+
+    Returns:
+        The posterior for any observation of the same shape.
+
+    Raises:
+        DataError: If more than 20 % of the simulations failed, or too few are left.
+
+    Example:
+        >>> posterior = fit(simulations, seed=0)
+        >>> posterior.names
+        ('a',)
+    """
+    use_compilation_cache()
+    key = stream_key(check_seed(seed), "fit")
+    good = simulations.ok()
+    _check_failures(simulations)
+    model = simulations.model
+    space = model.targets
+    if len(good) < MIN_SIMULATIONS:
+        raise DataError(
+            f"simulations: Expected at least {MIN_SIMULATIONS} that can be used; got "
+            f"{len(good)}. Simulate more."
+        )
+    u = space.unconstrain(good.targets)
+    scale = Affine.fit(u)
+    _check_varying(scale, space.names)
+    series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
+    scalers = fit_scalers(series)
+    z = apply_scalers(scalers, series)
+    chosen = settings or default_settings(len(good), u.shape[1], num_members=num_members)
+    trained = train_ensemble(key, scale.apply(u).astype(np.float32), z, chosen)
+    shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
+    record = Record(
+        model_name=model.name,
+        seed=seed,
+        settings=dataclasses.asdict(chosen),
+        num_simulations=len(simulations),
+        counts=simulations.counts,
+        simulation_seed=simulations.seed,
+        train=trained.train + shift,
+        validation=trained.validation + shift,
+        skipped=tuple(int(n) for n in trained.skipped),
+        compile_s=trained.compile_s,
+        train_s=trained.train_s,
+        prior_mean=good.targets.mean(0),
+        prior_sd=good.targets.std(0),
+        prior_text=model.prior.describe(),
+        versions=versions(),
+    )
+    x_spec = XSpec(
+        shapes={k: v.shape[1:] for k, v in series.items()},
+        single=not isinstance(good.x, dict),
+    )
+    network = Network(trained.members, chosen, space, x_spec, scalers, scale)
+    key_reference = stream_key(seed, "reference")
+    reference = fit_outlier_reference(key_reference, flat_series(z))
+    preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
+    return Posterior(network, reference, record, (preview, good.targets[:8]))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "jax": jax.__version__}
+    for name in ("retrodict", "numpy", "equinox", "optax", "numpyro"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def _check_failures(simulations: Simulations) -> None:
+    failed = 1 - simulations.num_ok / len(simulations)
+    if failed > MAX_FAILED_FRACTION:
+        raise DataError(
+            f"simulations: {failed:.0%} failed ({simulations.failures}); Expected at "
+            f"most {MAX_FAILED_FRACTION:.0%}. What is left would describe another "
+            "prior: mend the simulator, or narrow the prior to where it runs."
+        )
+
+
+def _check_varying(scale: Affine, names: tuple[str, ...]) -> None:
+    constant = np.flatnonzero(scale.scale == 0)
+    if len(constant):
+        raise DataError(
+            f"simulations: the target coordinate {int(constant[0])} of {names} is the "
+            "same in every row. Expected parameters that vary; give it a prior with "
+            "some width, or leave it out of `infer`."
+        )

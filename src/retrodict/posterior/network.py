@@ -1,0 +1,197 @@
+"""The trained ensemble as a density: batched, chunked, in bounded memory.
+
+Work is cut into tiles of observations by draws. What depends on the observation alone
+is computed once a tile row; tiles have a few fixed shapes, each compiled once; memory
+does not grow with the number of draws, and the same request runs the same programs.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Key
+from scipy.special import logsumexp
+
+from .._core.seeds import numpy_generator
+from ..estimators import Affine, Estimator, apply_scalers
+from ..model import Space
+from ..training import Settings
+from .record import XSpec
+
+
+MAX_ROWS = 16384  # draws of one tile
+
+
+@dataclass(frozen=True)
+class Network:
+    """An equal-weight mixture of trained estimators over a space of targets.
+
+    Attributes:
+        members: The estimators, equal in structure.
+        settings: Their architecture.
+        space: The targets.
+        x_spec: The structure of x.
+        scalers: Standardizers of x, by series.
+        scale: Standardizer of unconstrained theta.
+    """
+
+    members: tuple[Estimator, ...]
+    settings: Settings
+    space: Space
+    x_spec: XSpec
+    scalers: Mapping[str, Any]
+    scale: Affine
+    _programs: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def embed(self, series: Mapping[str, np.ndarray]) -> Float[np.ndarray, "m n c"]:
+        """Return the embedded x of every member, ``(members, n, context_dim)``."""
+        z = apply_scalers(self.scalers, series)
+        count = len(next(iter(z.values())))
+        program = self._program("embed", _embed)
+        size = bucket(min(count, 1024))
+        parts = []
+        for rows, padded in _chunks(count, size):
+            chunk = {k: jnp.asarray(v[padded]) for k, v in z.items()}
+            embedded = [np.asarray(program(m, chunk)) for m in self.members]
+            parts.append(np.stack(embedded)[:, : len(rows)])
+        return np.concatenate(parts, axis=1)
+
+    def sample(
+        self,
+        key: Key[Array, ""],
+        context: Float[np.ndarray, "m n c"],
+        num_samples: int,
+    ) -> Float[np.ndarray, "n s dim"]:
+        """Draw ``num_samples`` targets for each embedded observation.
+
+        Every draw first picks a member at random, so draws are independent.
+        """
+        key_member, key_noise = jr.split(key)
+        num_members, num_obs, _ = context.shape
+        generator = numpy_generator(key_member)
+        member = generator.integers(num_members, size=(num_obs, num_samples))
+        out = np.empty((num_obs, num_samples, self.space.dim))
+        width = _tile_width(num_samples, num_members)
+        height = bucket(min(num_obs, max(1, MAX_ROWS // width)))
+        for m in range(num_members):
+            key_m = jr.fold_in(key_noise, m)
+            for number, (rows, padded) in enumerate(_chunks(num_obs, height)):
+                key_tile = jr.fold_in(key_m, number)
+                conditions = jnp.asarray(context[m, padded])
+                self._draw(key_tile, m, conditions, rows, member[rows] == m, width, out)
+        return out
+
+    def _draw(
+        self,
+        key: Key[Array, ""],
+        m: int,
+        conditions: Array,
+        rows: np.ndarray,
+        mine: np.ndarray,
+        width: int,
+        out: np.ndarray,
+    ) -> None:
+        """Fill the places of ``out[rows]`` where ``mine`` is true, tile by tile."""
+        program = self._program("draw", _draw)
+        rank = np.cumsum(mine, axis=1) - 1  # which of its member's draws a place takes
+        for tile in range(-(-int(mine.sum(1).max()) // width)):
+            key_tile = jr.fold_in(key, tile)
+            v = np.asarray(program(self.members[m], key_tile, conditions, width))
+            here = mine & (rank // width == tile)
+            row, place = np.nonzero(here)
+            chosen = v[row, rank[row, place] % width]
+            out[rows[row], place] = self.space.constrain(self.scale.undo(chosen))
+
+    def log_prob(
+        self,
+        theta: Float[np.ndarray, "n s dim"],
+        context: Float[np.ndarray, "m n c"],
+    ) -> Float[np.ndarray, "n s"]:
+        """Return the normalized log-density of targets, in nats."""
+        each = self.member_log_prob(theta, context)
+        return logsumexp(each, axis=0) - math.log(len(self.members))
+
+    def member_log_prob(
+        self,
+        theta: Float[np.ndarray, "n s dim"],
+        context: Float[np.ndarray, "m n c"],
+    ) -> Float[np.ndarray, "m n s"]:
+        """Return the log-density under every member, ``(members, n, s)``."""
+        num_obs, num_samples, _ = theta.shape
+        out = np.empty((len(self.members), num_obs, num_samples))
+        program = self._program("density", _density)
+        width = bucket(min(num_samples, MAX_ROWS))
+        height = bucket(min(num_obs, max(1, MAX_ROWS // width)))
+        for rows, padded in _chunks(num_obs, height):
+            for places, padded_places in _chunks(num_samples, width):
+                part = np.asarray(theta[np.ix_(padded, padded_places)], np.float64)
+                v, jacobian = self._standardize(part)
+                area = np.ix_(rows, places)
+                inner = np.s_[: len(rows), : len(places)]
+                for m, estimator in enumerate(self.members):
+                    conditions = jnp.asarray(context[m, padded])
+                    values = np.asarray(program(estimator, v, conditions), np.float64)
+                    out[m][area] = (values + jacobian)[inner]
+        return out
+
+    def _standardize(self, theta: np.ndarray) -> tuple[Array, np.ndarray]:
+        """Return the network's value and log |dvalue/dtheta|, -inf off the support."""
+        inside = self.space.contains(theta)
+        filler = theta[inside][:1] if inside.any() else self.scale.undo(0.0)
+        if not inside.any():
+            filler = self.space.constrain(filler)
+        u = self.space.unconstrain(np.where(inside[..., None], theta, filler))
+        log_det = -self.space.log_det(u) - np.log(self.scale.scale).sum()
+        v = jnp.asarray(self.scale.apply(u).astype(np.float32))
+        return v, np.where(inside, log_det, -np.inf)
+
+    def _program(self, name: str, function: Any) -> Any:
+        if name not in self._programs:
+            self._programs[name] = eqx.filter_jit(function)
+        return self._programs[name]
+
+
+def _embed(estimator: Estimator, z: Mapping[str, Array]) -> Array:
+    return jax.vmap(estimator.embedding)(z)
+
+
+def _draw(
+    estimator: Estimator, key: Key[Array, ""], conditions: Array, width: int
+) -> Array:
+    density = estimator.density
+    noise = jr.normal(key, (len(conditions), width, density.dim))
+    inner = jax.vmap(density.from_base, in_axes=(0, None))
+    return jax.vmap(inner)(noise, conditions)
+
+
+def _density(estimator: Estimator, value: Array, conditions: Array) -> Array:
+    inner = jax.vmap(estimator.density.log_prob, in_axes=(0, None))
+    return jax.vmap(inner)(value, conditions)
+
+
+def bucket(count: int) -> int:
+    """Round up to 2^k or 3 * 2^k, so that few shapes are ever compiled."""
+    power = 1 << max(count - 1, 0).bit_length()
+    return power * 3 // 4 if power >= 4 and count <= power * 3 // 4 else power
+
+
+def _tile_width(num_samples: int, num_members: int) -> int:
+    """Draws of one tile: what a member is asked for, plus four standard deviations."""
+    if num_members == 1:
+        return bucket(min(num_samples, MAX_ROWS))
+    mean = num_samples / num_members
+    spread = math.sqrt(mean * (1 - 1 / num_members))
+    return bucket(min(math.ceil(mean + 4 * spread), MAX_ROWS))
+
+
+def _chunks(count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cut ``range(count)`` into rows, and the same rows padded to a fixed size."""
+    for start in range(0, count, size):
+        rows = np.arange(start, min(start + size, count))
+        yield rows, np.pad(rows, (0, size - len(rows)), mode="edge")

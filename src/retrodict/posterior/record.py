@@ -1,0 +1,98 @@
+"""What a posterior remembers of how it was made, and of what x must look like."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._core.errors import DataError
+from ..model import clean_observation
+from ..simulations import as_series
+
+
+@dataclass(frozen=True)
+class Record:
+    """Provenance and history of a training.
+
+    Attributes:
+        model_name: Name of the model.
+        seed: Seed of the training.
+        settings: Architecture and schedule, by name.
+        num_simulations: Rows it was given, failed ones included.
+        counts: Number of rows per status.
+        simulation_seed: Seed of the simulations.
+        train: Training loss ``(epochs, members)``: mean -log q(theta|x), nats.
+        validation: Validation loss ``(epochs, members)``, likewise.
+        skipped: Non-finite steps each member skipped.
+        compile_s: Seconds of compilation.
+        train_s: Seconds of training.
+        prior_mean: Mean of the simulated targets ``(theta_dim,)``.
+        prior_sd: Their standard deviation.
+        prior_text: The prior in words, by parameter.
+        versions: Versions of the libraries.
+    """
+
+    model_name: str
+    seed: int
+    settings: Mapping[str, Any]
+    num_simulations: int
+    counts: Mapping[str, int]
+    simulation_seed: int
+    train: np.ndarray
+    validation: np.ndarray
+    skipped: tuple[int, ...]
+    compile_s: float
+    train_s: float
+    prior_mean: np.ndarray
+    prior_sd: np.ndarray
+    prior_text: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    @property
+    def best_epoch(self) -> np.ndarray:
+        """Epoch whose weights each member kept, from 0."""
+        return np.argmin(np.nan_to_num(self.validation, nan=np.inf), axis=0)
+
+
+@dataclass(frozen=True)
+class XSpec:
+    """The structure every observation must have.
+
+    Attributes:
+        shapes: Shape of each series.
+        single: Whether x is one array rather than a dictionary.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    single: bool
+
+    def rows(self, xs: Any, name: str = "xs") -> dict[str, np.ndarray]:
+        """Return series ``(num_observations, *shape)``, or say what is wrong.
+
+        Raises:
+            DataError: If series are missing, shaped otherwise or not finite.
+        """
+        series = as_series(clean_observation(xs))
+        shapes = {k: v.shape[1:] for k, v in series.items()}
+        lengths = {len(v) for v in series.values() if v.ndim}
+        if shapes != dict(self.shapes) or len(lengths) != 1:
+            wanted = {k: ("n", *v) for k, v in self.shapes.items()}
+            found = {k: v.shape for k, v in series.items()}
+            raise DataError(f"{name}: Expected {wanted}; got {found}.")
+        return series
+
+    def one(self, x_obs: Any) -> dict[str, np.ndarray]:
+        """Return one observation as series ``(1, *shape)``, or say what is wrong.
+
+        Raises:
+            DataError: If series are missing, shaped otherwise or not finite.
+        """
+        series = as_series(clean_observation(x_obs))
+        found = {k: v.shape for k, v in series.items()}
+        if found != dict(self.shapes):
+            raise DataError(
+                f"x_obs: Expected {dict(self.shapes)}, the shape of the simulations; "
+                f"got {found}."
+            )
+        return {k: v[None] for k, v in series.items()}

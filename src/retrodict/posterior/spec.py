@@ -1,0 +1,136 @@
+"""The declarative part of an artifact: what to build, in bounded numbers and names."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field as Bounded, model_validator
+
+from ..model import Field, Space, Support
+from ..training import Settings
+from .record import XSpec
+
+
+Name = Annotated[str, Bounded(min_length=1, max_length=200)]
+Text = Annotated[str, Bounded(max_length=2000)]
+Size = Annotated[int, Bounded(ge=1, le=100_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class SupportSpec(_Strict):
+    """Where a target may lie."""
+
+    kind: Literal[
+        "real", "lower", "upper", "interval", "log_interval", "simplex", "ordered"
+    ]
+    lower: list[float]
+    upper: list[float]
+
+
+class FieldSpec(_Strict):
+    """One target."""
+
+    name: Name
+    shape: Annotated[list[Size], Bounded(max_length=4)]
+    support: SupportSpec
+    unit: Text
+    label: Text
+
+    @model_validator(mode="after")
+    def _bounds_fit(self):
+        field = self.build()
+        for bounds in (self.support.lower, self.support.upper):
+            if len(bounds) not in (0, field.size):
+                raise ValueError(f"bounds of {self.name!r} do not fit its shape")
+        return self
+
+    def build(self) -> Field:
+        """Return the field."""
+        shape = tuple(self.shape)
+        lower, upper = tuple(self.support.lower), tuple(self.support.upper)
+        support = Support(self.support.kind, shape, lower, upper)
+        return Field(self.name, shape, support, self.unit, self.label)
+
+
+class SeriesSpec(_Strict):
+    """One series of x."""
+
+    shape: Annotated[list[Size], Bounded(max_length=4)]
+    scaler: Literal["vector", "channel"]
+    columns: Size | None  # standardized entries of a vector, logarithms included
+
+
+class SettingsSpec(_Strict):
+    """Architecture and schedule, within what a machine can hold."""
+
+    num_members: Annotated[int, Bounded(ge=1, le=100)]
+    num_layers: Annotated[int, Bounded(ge=1, le=64)]
+    num_bins: Annotated[int, Bounded(ge=1, le=128)]
+    flow_width: Annotated[int, Bounded(ge=1, le=4096)]
+    embedding_width: Annotated[int, Bounded(ge=1, le=4096)]
+    context_dim: Annotated[int, Bounded(ge=1, le=4096)]
+    num_blocks: Annotated[int, Bounded(ge=0, le=64)]
+    feature_bins: Annotated[int, Bounded(ge=1, le=256)]
+    epochs: Size
+    batch_size: Size
+    learning_rate: float
+    weight_decay: float
+    dropout: float
+    warmup_fraction: float
+    validation_fraction: float
+    clip_norm: float
+
+    def build(self) -> Settings:
+        """Return the settings."""
+        return Settings(**self.model_dump())
+
+
+class ArtifactSpec(_Strict):
+    """Everything needed to build the network that the weights belong to."""
+
+    estimator: Literal["npe/spline-coupling@1"]
+    model_name: Text
+    settings: SettingsSpec
+    fields: Annotated[list[FieldSpec], Bounded(min_length=1, max_length=1000)]
+    series: dict[Name, SeriesSpec]
+    single: bool
+
+    def space(self) -> Space:
+        """Return the space of the targets."""
+        return Space(tuple(field.build() for field in self.fields))
+
+    def x_spec(self) -> XSpec:
+        """Return the structure of x."""
+        shapes = {name: tuple(item.shape) for name, item in self.series.items()}
+        return XSpec(shapes, self.single)
+
+    def standardized_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every series as the network sees it."""
+        return {
+            name: tuple(item.shape) if item.columns is None else (item.columns,)
+            for name, item in self.series.items()
+        }
+
+
+def field_spec(field: Field) -> FieldSpec:
+    """Describe one target."""
+    support = SupportSpec(
+        kind=field.support.kind,
+        lower=list(field.support.lower),
+        upper=list(field.support.upper),
+    )
+    shape = list(field.shape)
+    return FieldSpec(
+        name=field.name,
+        shape=shape,
+        support=support,
+        unit=field.unit,
+        label=field.label,
+    )
+
+
+def settings_spec(settings: Settings) -> SettingsSpec:
+    """Describe the settings."""
+    return SettingsSpec(**dataclasses.asdict(settings))

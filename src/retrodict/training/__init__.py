@@ -1,0 +1,16 @@
+"""Losses, the compiled loop, schedules, ensembles."""
+
+from .build import build_estimator
+from .ensemble import Trained, train_ensemble
+from .loss import npe_loss
+from .settings import Settings, default_settings
+
+
+__all__ = [
+    "Settings",
+    "Trained",
+    "build_estimator",
+    "default_settings",
+    "npe_loss",
+    "train_ensemble",
+]

@@ -1,0 +1,81 @@
+"""What training may vary, and the rule that chooses it from budget and shapes."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Architecture and schedule of one training.
+
+    Attributes:
+        num_members: Networks in the ensemble, each with its own validation split.
+        num_layers: Coupling layers.
+        num_bins: Bins of each spline.
+        flow_width: Width of the conditioners.
+        embedding_width: Width of the embedding network.
+        context_dim: Dimension of the embedded x.
+        num_blocks: Residual blocks of the embedding.
+        feature_bins: Quantile bins of the piecewise-linear features.
+        epochs: Passes over the training part.
+        batch_size: Simulations per step.
+        learning_rate: Peak of the schedule.
+        weight_decay: Decoupled weight decay; a Gaussian prior on the weights.
+        dropout: Share of hidden units of the embedding and the conditioners that are
+            silenced at each training step.
+        warmup_fraction: Part of the steps in which the rate rises to its peak.
+        validation_fraction: Part of the simulations held out by each member.
+        clip_norm: Gradients of a larger global norm are scaled down to it.
+    """
+
+    num_members: int = 5
+    num_layers: int = 4
+    num_bins: int = 10
+    flow_width: int = 64
+    embedding_width: int = 128
+    context_dim: int = 64
+    num_blocks: int = 2
+    feature_bins: int = 16
+    epochs: int = 60
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    dropout: float = 0.0
+    warmup_fraction: float = 0.05
+    validation_fraction: float = 0.1
+    clip_norm: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("validation_fraction", "warmup_fraction"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ValueError(f"{name}: Expected a number in (0, 1); got {value}.")
+        for name in ("num_members", "num_layers", "num_bins", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"{name}: Expected at least 1; got {value}.")
+
+
+def default_settings(
+    num_simulations: int, theta_dim: int, *, num_members: int = 5
+) -> Settings:
+    """Choose settings from the budget and the dimension alone.
+
+    The batch grows with the square root of the budget, so that a large budget buys both
+    more steps and less noisy ones; the number of epochs falls from 100 to 30 as the
+    budget grows from a thousand to a hundred thousand and more.
+
+    Args:
+        num_simulations: Simulations that can be used.
+        theta_dim: Unconstrained dimension of the targets.
+        num_members: Networks in the ensemble.
+    """
+    decades = math.log10(max(num_simulations, 100) / 1000)
+    batch = 2 ** round(math.log2(50 * 10 ** (0.5 * max(decades, 0.0))))
+    epochs = round(min(max(100 * 10 ** (-0.26 * decades), 30), 120))
+    return Settings(
+        num_members=num_members,
+        num_layers=4 if theta_dim <= 4 else 6,
+        batch_size=int(min(batch, 512, max(num_simulations // 10, 8))),
+        epochs=epochs,
+    )
