@@ -83,16 +83,6 @@ def _blocks(page: Path, *languages: str) -> list[Code]:
     return found
 
 
-# Names of the interface that pages may use before they exist; each goes when it comes.
-ANNOUNCED = {"fit", "load", "simulate", "validate"}
-
-
-def _skip_if_announced(code: str) -> None:
-    absent = set(re.findall(r"\brd\.(\w+)", code)) - set(rd.__all__)
-    if absent & ANNOUNCED:
-        pytest.skip(f"not written yet: {sorted(absent & ANNOUNCED)}")
-
-
 PYTHON_PAGES = [page for page in PAGES if _blocks(page, "python")]
 
 
@@ -103,7 +93,6 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     namespace: dict = {"__name__": "__main__"}
     ran = 0
-    _skip_if_announced(_text(page))
     for block in _blocks(page, "python"):
         if block.reason_not_to_run:
             continue
