@@ -14,7 +14,9 @@ class LinearGaussian:
 
     @property
     def covariance(self):
-        precision = np.eye(len(self.design)) + self.design @ self.design.T / self.noise**2
+        precision = (
+            np.eye(len(self.design)) + self.design @ self.design.T / self.noise**2
+        )
         return np.linalg.inv(precision)
 
     def simulate(self, rng, num):
@@ -34,7 +36,7 @@ def normal_draws(rng, mean, covariance, num_samples):
 
 
 def normal_log_prob(theta, mean, covariance):
-    """Evaluate normals around each row of ``mean`` at (num, num_samples, dim) points."""
+    """Evaluate normals around each row of ``mean``, at num_samples points each."""
     root = np.linalg.inv(np.linalg.cholesky(covariance))
     white = (theta - mean[:, None]) @ root.T
     constant = np.log(np.diag(root)).sum() - 0.5 * len(root) * np.log(2 * np.pi)

@@ -15,7 +15,7 @@ from .coverage import (
 )
 from .dependence import Dependence, dependence_test
 from .ecdf import EcdfBand, ecdf, ecdf_band, uniformity_grid, uniformity_p_value
-from .features import column_names, flatten_output, summary_features
+from .features import column_names, flatten_output, standardize, summary_features
 from .ood import ALARM_LEVEL, OutlierReference, OutlierResult, fit_outlier_reference
 from .sbc import normal_scores, pit_values, sbc_ranks
 from .tarp import tarp_levels, tarp_references
@@ -43,6 +43,7 @@ __all__ = [
     "normal_scores",
     "pit_values",
     "sbc_ranks",
+    "standardize",
     "summary_features",
     "tarp_levels",
     "tarp_references",

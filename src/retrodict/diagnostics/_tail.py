@@ -33,8 +33,8 @@ def tail_p_values(
     num = len(held_out)
     above = num - np.searchsorted(held_out, values, side="left")
     by_rank = (1 + above) / (num + 1)
-    # 50 exceedances where the sample allows: enough for a fit, few enough to be tail.
-    share = min(max(50 / num, 0.01), 0.2)
+    # 100 exceedances where the sample allows: enough for a fit, few enough to be tail.
+    share = min(max(100 / num, 0.02), 0.2)
     count = max(int(share * num), 1)
     threshold = held_out[-count - 1] if count < num else held_out[0]
     excess = held_out[-count:] - threshold

@@ -22,6 +22,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import f as f_distribution
 
+from .features import orthonormal_columns
+
 
 class Dependence(NamedTuple):
     """How strongly features predict each score.
@@ -59,9 +61,7 @@ def dependence_test(
             "Expected scores and features with equally many rows; got shapes "
             f"{scores.shape} and {features.shape}."
         )
-    centered = features - features.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centered, full_matrices=False)
-    basis = left[:, sizes > 1e-10 * sizes.max(initial=1e-300)]
+    basis = orthonormal_columns(features, features.shape[1])
     rank = basis.shape[1]
     if rank == 0 or num - rank - 1 < 1:
         return Dependence(np.ones(dim), np.zeros(dim))

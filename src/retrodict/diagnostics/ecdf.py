@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import binom, poisson
+from scipy.special import bdtr as binom_cdf
+from scipy.stats import poisson
 
 
 # 100 points: bands are drawn and tested at whole percents, the words people use.
@@ -81,11 +82,14 @@ def uniformity_p_value(
         )
     num, grid = len(values), uniformity_grid(num_points)
     counts = np.rint(ecdf(values, grid) * num).astype(int)
-    lower_tail = binom.cdf(counts, num, grid)
-    upper_tail = binom.sf(counts - 1, num, grid)
-    gamma = min(1.0, 2 * float(np.min([lower_tail, upper_tail])))
-    # 1 - stay loses its digits below 1e-12, where gamma itself bounds p from below.
-    return min(1.0, max(1 - _stay_probability(num, gamma, num_points), gamma))
+    lower_tail = binom_cdf(counts, num, grid)
+    upper_tail = binom_cdf(num - counts, num, 1 - grid)
+    gamma = 2 * float(np.min([lower_tail, upper_tail]))
+    if gamma >= 1:
+        return 1.0
+    p_value = 1 - _stay_probability(num, gamma, num_points)
+    # The difference has lost its digits there; gamma is of the same order.
+    return p_value if p_value > 1e-12 else min(gamma, 1e-12)
 
 
 @lru_cache(maxsize=64)
@@ -128,8 +132,15 @@ def _count_limits(
     """Bound the counts whose two-sided binomial level exceeds gamma, at each point."""
     # The factor keeps a count that defines gamma outside despite rounding.
     grid = uniformity_grid(num_points)
-    tail = min(gamma * (1 + 1e-9) / 2, 1.0)
-    lower = np.maximum(binom.ppf(tail, num, grid).astype(int), 0)
+    tail = gamma * (1 + 1e-9) / 2
+    # The smallest counts with cdf >= tail, by bisection: scipy's binom.ppf is off by
+    # one where cdf and tail nearly agree, and fails for the smallest tails.
+    below = np.full(len(grid), -1)
+    lower = np.full(len(grid), num)
+    while np.any(lower - below > 1):
+        middle = (below + lower) // 2
+        enough = binom_cdf(middle, num, grid) >= tail
+        lower, below = np.where(enough, middle, lower), np.where(enough, below, middle)
     return lower, num - lower[::-1]
 
 

@@ -68,7 +68,7 @@ def summary_features(
     own spread is added, for simulators whose parameters set the size of fluctuations.
 
     Args:
-        x: Flat simulator output. Not finite entries count as the column's median.
+        x: Flat simulator output. Not finite entries count as the column's mean.
         max_components: Number of principal components; fewer for few simulations, so
             that a regression on all features keeps 20 rows per column.
 
@@ -77,19 +77,39 @@ def summary_features(
     """
     num = len(x)
     columns = x[:, :: -(-x.shape[1] // MAX_COLUMNS)] if x.shape[1] else x
-    columns = columns[:, np.nanstd(columns, axis=0) > 0]
+    finite = np.isfinite(columns)
+    total = np.where(finite, columns, 0.0).sum(axis=0)
+    columns = np.where(finite, columns, total / np.maximum(finite.sum(axis=0), 1))
+    columns = columns[:, columns.std(axis=0) > 0]
     components = max(min(max_components, num // 40), 1)
     if num < 40 or columns.shape[1] == 0:
         return np.zeros((num, 0))
-    scores = ndtri((rankdata(columns, axis=0, nan_policy="omit") - 0.5) / num)
-    scores = np.where(np.isfinite(scores), scores, 0.0)
-    left, sizes, _ = np.linalg.svd(scores - scores.mean(axis=0), full_matrices=False)
-    left = left[:, :components][:, sizes[:components] > 1e-8 * sizes[0]]
+    scores = ndtri((rankdata(columns, axis=0) - 0.5) / num)
+    left = orthonormal_columns(scores, components)
     parts = [left, (left - left.mean(axis=0)) ** 2]
     if columns.shape[1] > 1:
         standard = (columns - columns.mean(axis=0)) / columns.std(axis=0)
         parts.append(np.log(standard.std(axis=1, keepdims=True) + 1e-3))
     return standardize(np.concatenate(parts, axis=1))
+
+
+def orthonormal_columns(
+    x: Float[np.ndarray, "num_sims x_dim"], max_columns: int
+) -> Float[np.ndarray, "num_sims num_columns"]:
+    """Find the leading principal components of x, scaled to unit length.
+
+    By the eigenvectors of the smaller Gram matrix, much cheaper than a singular value
+    decomposition; directions below 1e-5 of the largest are noise to it and left out.
+    """
+    centered = x - x.mean(axis=0)
+    wide = centered.shape[1] > centered.shape[0]
+    gram = centered @ centered.T if wide else centered.T @ centered
+    values, vectors = np.linalg.eigh(gram)
+    order = np.argsort(-values)[:max_columns]
+    order = order[values[order] > 1e-10 * values.max(initial=1e-300)]
+    if wide:
+        return vectors[:, order]
+    return centered @ vectors[:, order] / np.sqrt(values[order])
 
 
 def standardize(

@@ -91,7 +91,7 @@ class OutlierReference:
     whitening: Float64[np.ndarray, "folded components"]
     references: Float32[np.ndarray, "num_references components"]
     held_out: Float64[np.ndarray, "3 num_held_out"]
-    factor: Float64[np.ndarray, ""]
+    factor: Float64[np.ndarray, " 1"]
 
     def check(self, x_obs: Float[np.ndarray, " x_dim"]) -> OutlierResult:
         """Judge one flat observation and name its most unusual columns.
@@ -99,12 +99,12 @@ class OutlierReference:
         Raises:
             ValueError: If its length is wrong or an entry is not finite.
         """
-        p_values = self._each(x_obs[None])[0]
+        p_values = self._each(x_obs[None])
         deviation = self._deviations(x_obs[None])[0]
         worst = np.argsort(-np.abs(deviation), kind="stable")[:5]
         return OutlierResult(
-            float(self._combine(p_values)),
-            *(float(p) for p in p_values),
+            float(self._combine(p_values)[0]),
+            *(float(p) for p in p_values[0]),
             columns=tuple(int(i) for i in worst),
             deviations=tuple(float(deviation[i]) for i in worst),
         )
@@ -214,7 +214,7 @@ def fit_outlier_reference(
     # Counted near the alarm level, one standard error up: false alarms weigh more.
     count = np.sum(p_values.min(axis=1) <= 2 * ALARM_LEVEL)
     share = (count + np.sqrt(count)) / (2 * ALARM_LEVEL * num_held_out)
-    factor = np.asarray(np.clip(share, 1.0, 3.0), dtype=np.float64)
+    factor = np.clip(np.array([share]), 1.0, 3.0)
     return OutlierReference(
         **{**raw.to_arrays(), "held_out": statistics, "factor": factor}
     )
@@ -247,7 +247,7 @@ def _describe(
         whitening=whitening,
         references=chosen.astype(np.float32),
         held_out=np.zeros((3, 0)),
-        factor=np.asarray(1.0),
+        factor=np.ones(1),
     )
 
 

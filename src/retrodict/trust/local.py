@@ -8,7 +8,12 @@ tested; a model whose data are silent has nothing to predict and passes.
 import numpy as np
 from jaxtyping import Float
 
-from ..diagnostics import central_levels, dependence_test, normal_scores
+from ..diagnostics import (
+    central_levels,
+    dependence_test,
+    normal_scores,
+    standardize,
+)
 from . import thresholds, words
 from .evidence import Evidence
 from .family import Finding, Group
@@ -26,7 +31,7 @@ def local_features(
     Center and width are those of truth and draws together: a symmetric function of both
     keeps the truth's rank independent of them, and the test exact.
     """
-    own = np.concatenate([evidence.mean, evidence.log_sd], axis=1)
+    own = standardize(np.concatenate([evidence.mean, evidence.log_sd], axis=1))
     # 20 rows per regressor: what the posterior says of itself must not crowd out x.
     room = len(evidence) // 20 - features.shape[1]
     own = own if own.shape[1] <= room else own[:, :0]

@@ -1,7 +1,7 @@
 """``validate``: simulate anew, ask the posterior about each simulation, judge."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.random as jr
 import numpy as np
@@ -29,6 +29,7 @@ Output = (
 )
 
 
+@runtime_checkable
 class Posterior(Protocol):
     """What is judged: anything that draws and evaluates for many x at once."""
 
