@@ -1,6 +1,96 @@
-"""Simulation-based inference: from a simulator and a prior to a posterior you trust."""
+"""Simulation-based inference: from a simulator and a prior to a posterior you trust.
 
-from .model import Axis, Baseline, Derived, Model, Nuisance, Prior, Study
+Names are imported when they are first used: ``import retrodict`` itself takes
+milliseconds, loads no JAX and allocates nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 
-__all__ = ["Axis", "Baseline", "Derived", "Model", "Nuisance", "Prior", "Study"]
+if TYPE_CHECKING:
+    from ._core.errors import (
+        ArtifactError,
+        DataError,
+        InterruptedRun,
+        ModelError,
+        RetrodictError,
+        StorageError,
+    )
+    from .model import Axis, Baseline, Derived, FigureInput, Model, Nuisance, Prior
+    from .model import Study
+    from .posterior import ConditionedPosterior, Posterior, fit, load
+    from .simulations import Simulations, simulate
+    from .training import Settings
+    from .trust import Verdict, validate
+    from .workflow import Result, run
+    from .worlds import load_world
+
+_HOMES = {
+    "._core.errors": (
+        "ArtifactError",
+        "DataError",
+        "InterruptedRun",
+        "ModelError",
+        "RetrodictError",
+        "StorageError",
+    ),
+    ".model": (
+        "Axis",
+        "Baseline",
+        "Derived",
+        "FigureInput",
+        "Model",
+        "Nuisance",
+        "Prior",
+        "Study",
+    ),
+    ".posterior": ("ConditionedPosterior", "Posterior", "fit", "load"),
+    ".simulations": ("Simulations", "simulate"),
+    ".training": ("Settings",),
+    ".trust": ("Verdict", "validate"),
+    ".workflow": ("Result", "run"),
+    ".worlds": ("load_world",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ArtifactError",
+    "Axis",
+    "Baseline",
+    "ConditionedPosterior",
+    "DataError",
+    "Derived",
+    "FigureInput",
+    "InterruptedRun",
+    "Model",
+    "ModelError",
+    "Nuisance",
+    "Posterior",
+    "Prior",
+    "Result",
+    "RetrodictError",
+    "Settings",
+    "Simulations",
+    "StorageError",
+    "Study",
+    "Verdict",
+    "fit",
+    "load",
+    "load_world",
+    "run",
+    "simulate",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'retrodict' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,5 +1,6 @@
 """A model: prior and simulator, what was observed, and what is asked."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +104,16 @@ class Model:
         """Figure label of every sampled and derived quantity."""
         labels = {field.name: field.label for field in self.prior.space.fields}
         return labels | {name: d.label or name for name, d in self.derive.items()}
+
+    def observing(self, observed: Any) -> "Model":
+        """Return the same model with another observation.
+
+        Raises:
+            DataError: If it holds values that are not finite.
+        """
+        model = copy.copy(self)
+        model.observed = clean_observation(observed)
+        return model
 
     def flatten(self, values: Mapping[str, Any]) -> np.ndarray:
         """Stack the targets among ``values`` to ``(n, theta_dim)`` float64."""

@@ -1,5 +1,6 @@
 """From theta to x at any scale: campaigns, workers, the data set."""
 
+from .at import simulate_at
 from .dataset import STATUSES, Simulations, as_series, like_series
 from .inline import compiled_simulator
 from .simulate import check_shapes, simulate
@@ -13,4 +14,5 @@ __all__ = [
     "compiled_simulator",
     "like_series",
     "simulate",
+    "simulate_at",
 ]
