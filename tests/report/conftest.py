@@ -1,12 +1,12 @@
 """Synthetic report contents: what a run hands to the page, without running one."""
 
-from dataclasses import dataclass
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from scipy import stats
 
+from retrodict.model import Axis
 from retrodict.report import ReportContent
+from retrodict.trust import Calibration, Check, Verdict
 
 
 IN_BED = [3, 8, 26, 76, 225, 298, 258, 233, 189, 128, 68, 29, 14, 4]
@@ -16,42 +16,8 @@ LYNXES = "4 6.1 9.8 35.2 59.4 41.7 19 13 8.3 9.1 7.4 8 12.3 19.5 45.7 51.1 29.7 
 LYNXES += " 9.7 10.1 8.6"
 
 
-@dataclass(frozen=True)
-class Check:
-    """Stand-in with the attributes of the real record."""
-
-    code: str
-    status: str
-    value: float
-    threshold: float
-    message: str
-    remedy: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    verdict: str
-    checks: tuple
-    calibration: object
-    seed: int = 0
-    num_simulations: int = 1000
-
-    def to_dict(self):
-        checks = [vars(c) for c in self.checks]
-        return {"verdict": self.verdict, "checks": checks}
-
-
-@dataclass(frozen=True)
-class Axis:
-    values: np.ndarray
-    label: str = ""
-    ylabel: str = ""
-
-
 def calibration(names, rng, spread=1.0, num=1000, num_samples=255):
     """Draw ranks of a posterior whose sd is ``1 / spread`` times the right one."""
-    from scipy import stats
-
     truth = rng.normal(size=(num, len(names))) * spread
     pit = stats.norm.cdf(truth)
     ranks = np.minimum((pit * (num_samples + 1)).astype(int), num_samples)
@@ -59,12 +25,12 @@ def calibration(names, rng, spread=1.0, num=1000, num_samples=255):
     grid = np.linspace(0, 1, 101)
     half = 1.9 * np.sqrt(grid * (1 - grid) / num) + 1e-4
     inside = np.abs(stats.norm.ppf(pit[:, 0]))
-    levels = np.linspace(0.0, 1.0, 41)
+    levels = np.linspace(0.0, 1.0, 101)
     coverage = np.array(
         [(inside <= stats.norm.ppf(0.5 + q / 2)).mean() for q in levels]
     )
     wide = 1.9 * np.sqrt(levels * (1 - levels) / num)
-    return SimpleNamespace(
+    return Calibration(
         names=tuple(names),
         ranks=ranks,
         num_samples=num_samples,
@@ -77,6 +43,10 @@ def calibration(names, rng, spread=1.0, num=1000, num_samples=255):
         ecdf_low=-half,
         ecdf_high=half,
         contraction=np.linspace(0.97, 0.41, len(names)),
+        central_coverage=np.tile(coverage[:, None], (1, len(names))),
+        tarp_coverage=np.clip(coverage + 0.01 * np.sin(9 * levels), 0, 1),
+        z_scores=truth,
+        log_score=2.113,
     )
 
 
@@ -157,7 +127,7 @@ def influenza(rng, **changes):
             "derived": {k: v for k, v in done.items() if k not in names},
         }
 
-    verdict = Verdict("trusted", passing(), calibration(names, rng))
+    verdict = Verdict("trusted", passing(), calibration(names, rng), 0, 1000)
     fields = {
         "title": "Influenza in an English boarding school, 1978",
         "field": "epidemiology",
@@ -309,7 +279,7 @@ def hare_lynx(rng, **changes):
         "source": "Hudson's Bay Company pelt counts, in thousands.",
         "model_name": "hare_lynx",
         "summary": summary,
-        "verdict": Verdict("caution", checks, calibration(names, rng, 1.06)),
+        "verdict": Verdict("caution", checks, calibration(names, rng, 1.06), 0, 1000),
         "names": names,
         "labels": labels,
         "units": {"alpha": "1/year", "gamma": "1/year"},
@@ -365,7 +335,11 @@ def two_moons(rng, **changes):
         "scores": {},
         "summary": {"parameters": summarize(posterior, {}), "derived": {}},
         "verdict": Verdict(
-            "rejected", (over_confident(), *passing()), calibration(names, rng, 1.4)
+            "rejected",
+            (over_confident(), *passing()),
+            calibration(names, rng, 1.4),
+            0,
+            1000,
         ),
     }
     return influenza(rng, **(settings | changes))
@@ -376,8 +350,16 @@ def rng():
     return np.random.default_rng(7)
 
 
-@pytest.fixture
-def make_content(rng):
-    """Build one of the three contents by name, with some fields replaced."""
+@pytest.fixture(scope="module")
+def maker():
+    """Return a function that builds one of the three contents by name."""
     makers = {"influenza": influenza, "hare_lynx": hare_lynx, "two_moons": two_moons}
-    return lambda name="influenza", **changes: makers[name](rng, **changes)
+    return lambda name="influenza", **changes: makers[name](
+        np.random.default_rng(7), **changes
+    )
+
+
+@pytest.fixture
+def make_content(maker):
+    """The same, for tests that replace some fields."""
+    return maker

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..model import Axis
+from ..trust import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,7 @@ class ReportContent:
         seed: Seed of the run.
         budget: Number of simulations asked for.
         summary: What ``summary.json`` holds.
-        verdict: What the checks say, a :class:`~retrodict.trust.Verdict`; None if
-            they were not run.
+        verdict: What the checks say; None if they were not run.
         names: Components of the inferred parameters, in flat order.
         labels: How to write a name in mathtext.
         units: Unit of a name.
@@ -62,7 +62,7 @@ class ReportContent:
     model_name: str = ""
     seed: int = 0
     budget: int = 0
-    verdict: Any = None
+    verdict: Verdict | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prior: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)

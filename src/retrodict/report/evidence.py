@@ -1,9 +1,8 @@
 """Pictures of the calibration: the evidence behind the verdict."""
 
-from typing import Any
-
 import numpy as np
 
+from ..trust import Calibration
 from . import figures
 from .content import ReportContent
 from .picture import Illustration, picture
@@ -15,9 +14,9 @@ _MAX_TILES = 24
 
 def calibration(content: ReportContent) -> list[Illustration]:
     """Draw what the test simulations say about the error bars."""
-    found = getattr(content.verdict, "calibration", None)
-    if found is None:
+    if content.verdict is None:
         return []
+    found = content.verdict.calibration
     words = [content.label(n) for n in found.names]
     return [
         _uniformity(found, words),
@@ -26,7 +25,7 @@ def calibration(content: ReportContent) -> list[Illustration]:
     ]
 
 
-def _uniformity(found: Any, words: list[str]) -> Illustration:
+def _uniformity(found: Calibration, words: list[str]) -> Illustration:
     at_90 = float(np.interp(0.9, found.credible_levels, found.coverage))
     ecdf = picture(
         "Difference between the distribution of ranks and the uniform one, for "
@@ -43,6 +42,7 @@ def _uniformity(found: Any, words: list[str]) -> Illustration:
             found.coverage,
             found.coverage_low,
             found.coverage_high,
+            tarp=found.tarp_coverage,
         ),
     )
     caption = (
@@ -51,12 +51,14 @@ def _uniformity(found: Any, words: list[str]) -> Illustration:
         "evenly spread. Calibrated curves stay inside the grey band. Second: how often "
         "posterior regions of a given credibility hold the true parameters: on the "
         "diagonal is honest, below it over-confident. Regions that claim 90 % hold the "
-        f"truth {100 * at_90:.1f} % of the time."
+        f"truth {100 * at_90:.1f} % of the time. Dashed: the same for regions "
+        "around random points (TARP), which also notice what highest-density regions "
+        "miss."
     )
     return Illustration((ecdf, coverage), caption, layout="row")
 
 
-def _ranks(found: Any, words: list[str]) -> Illustration:
+def _ranks(found: Calibration, words: list[str]) -> Illustration:
     tiles = tuple(
         picture(
             f"Histogram of ranks of {short(name, 40)}.",
@@ -74,7 +76,7 @@ def _ranks(found: Any, words: list[str]) -> Illustration:
     return Illustration(tiles, caption, layout="tiles")
 
 
-def _contraction(found: Any, words: list[str]) -> Illustration:
+def _contraction(found: Calibration, words: list[str]) -> Illustration:
     drawn = picture(
         "Share of the prior variance that the data remove, per parameter.",
         lambda: figures.contraction_plot(found.contraction, names=words),

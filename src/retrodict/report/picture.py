@@ -49,12 +49,17 @@ class Illustration:
 def picture(alt: str, draw: Callable[[], Any]) -> Picture:
     """Draw and encode; if that fails, say so in place of the figure."""
     try:
-        with np.errstate(all="ignore"):
-            figure = draw()
-            source = figures.data_uri(figure)
-        width, height = (round(96 * inches) for inches in figure.get_size_inches())
+        source, width, height = _encoded(draw)
     # A figure function may be the user's own and raise anything. It must not cost the
     # report of a run that took hours.
     except Exception as error:  # noqa: BLE001
         return Picture("", alt, error=short(f"{type(error).__name__}: {error}", 300))
     return Picture(source, alt, width, height)
+
+
+def _encoded(draw: Callable[[], Any]) -> tuple[str, int, int]:
+    with np.errstate(all="ignore"):
+        figure = draw()
+        source = figures.data_uri(figure)
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return source, width, height

@@ -23,7 +23,9 @@ def component_draws(
             parts[name] = values
             continue
         for index in np.ndindex(*values.shape[1:]):
-            parts[f"{name}[{','.join(map(str, index))}]"] = values[(slice(None), *index)]
+            parts[f"{name}[{','.join(map(str, index))}]"] = values[
+                (slice(None), *index)
+            ]
     return parts
 
 

@@ -63,7 +63,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(short(n, 40) for n in names)
 
 
-def prose(text: object, limit: int = 3000) -> str:
+def prose(text: object, limit: int = 1500) -> str:
     """Cut a text at ``limit`` and keep every percent sign with its number."""
     return re.sub(r"(?<=\d) %", "\N{NARROW NO-BREAK SPACE}%", short(text, limit))
 

@@ -1,8 +1,8 @@
 """The verdict in the words of a reader who is no statistician."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from ..trust import Check, Verdict
 from .content import ReportContent
 from .text import number
 
@@ -56,27 +56,26 @@ def headline(content: ReportContent) -> Headline:
         content: What the report shows.
 
     Returns:
-        The banner; unknown or missing verdicts become ``"unchecked"``.
+        The banner; a verdict of None is ``"unchecked"``.
     """
     verdict = content.verdict
-    kind = getattr(verdict, "verdict", "unchecked")
-    kind = kind if kind in _TITLES else "unchecked"
+    kind = "unchecked" if verdict is None else verdict.verdict
     title = _TITLES[kind]
     if kind == "trusted" and content.warnings:
         title += ", but look at the warning about your data"
     return Headline(kind, title, _MEANINGS[kind], _evidence(verdict))
 
 
-def checks_by_weight(verdict: Any) -> tuple[list[Any], list[Any]]:
+def checks_by_weight(verdict: Verdict | None) -> tuple[list[Check], list[Check]]:
     """Split the checks into those to read (worst first) and those that passed."""
-    checks = list(getattr(verdict, "checks", ()))
+    checks = list(verdict.checks) if verdict is not None else []
     order = {"fail": 0, "warn": 1}
     open_ = [c for c in checks if c.status in order]
     open_.sort(key=lambda c: order[c.status])
     return open_, [c for c in checks if c.status not in order]
 
 
-def _evidence(verdict: Any) -> str:
+def _evidence(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
     checks = list(verdict.checks)

@@ -69,7 +69,9 @@ def rank_plot(pit: np.ndarray, *, name: str, num_bins: int = 20) -> Figure:
     Returns:
         A small figure with one axes.
     """
-    figure, axes = style.new_axes(2.5, 1.75)
+    figure = style.new_figure(2.5, 1.75)
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.04, right=0.96, bottom=0.14, top=0.84)
     counts, edges = np.histogram(pit, bins=num_bins, range=(0, 1))
     tail = (1 - _BAND_PROBABILITY) / 2
     low, middle, high = stats.binom.ppf([tail, 0.5, 1 - tail], len(pit), 1 / num_bins)
@@ -87,7 +89,12 @@ def rank_plot(pit: np.ndarray, *, name: str, num_bins: int = 20) -> Figure:
 
 @style.styled
 def coverage_plot(
-    levels: np.ndarray, coverage: np.ndarray, low: np.ndarray, high: np.ndarray
+    levels: np.ndarray,
+    coverage: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    tarp: np.ndarray | None = None,
 ) -> Figure:
     """Draw how often a credible region of each level holds the truth.
 
@@ -96,6 +103,7 @@ def coverage_plot(
         coverage: Share of test simulations whose truth lies inside that region.
         low: Lower end of the band expected under calibration.
         high: Upper end.
+        tarp: The same share for regions around random points, a dashed line.
 
     Returns:
         A square figure; below the diagonal is over-confident, above it is cautious.
@@ -104,6 +112,8 @@ def coverage_plot(
     axes.fill_between(levels, low, high, color=style.EXPECTED, lw=0, label="expected")
     axes.plot([0, 1], [0, 1], color=style.FAINT, lw=0.8)
     axes.plot(levels, coverage, color=style.POSTERIOR, lw=1.7, label="measured")
+    if tarp is not None:
+        axes.plot(levels, tarp, color=style.CYCLE[2], lw=1.1, ls="--", label="TARP")
     quiet = {"color": style.MUTED, "fontsize": 8, "style": "italic"}
     axes.text(0.96, 0.06, "over-confident", ha="right", **quiet)
     axes.text(0.04, 0.92, "over-cautious", **quiet)
