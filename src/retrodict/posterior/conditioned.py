@@ -123,15 +123,16 @@ class ConditionedPosterior:
             for column, name in enumerate(self.network.space.names)
         }
 
-    def to_datatree(self, num_samples: int = 4000) -> Any:
+    def to_datatree(self, num_samples: int = 4000, *, seed: int = 0) -> Any:
         """Return draws and the observation as an ArviZ ``DataTree``.
 
         Args:
             num_samples: Number of draws, in one chain.
+            seed: Seed of the draws.
         """
         import arviz_base
 
-        draws = self.sample(stream_key(self.record.seed, "datatree"), num_samples)
+        draws = self.sample(stream_key(seed, "datatree"), num_samples)
         return arviz_base.from_dict(
             {
                 "posterior": {k: v[None] for k, v in draws.items()},

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import equinox as eqx
@@ -107,13 +108,22 @@ def train_ensemble(
     compile_s = time.perf_counter() - begun
 
     def train(member: int) -> tuple[Any, list[Any]]:
-        order = jr.fold_in(key_order, member)
-        return _epochs(compiled, states[member], order, data, splits[member], settings,
-                       bar)
+        order, split = jr.fold_in(key_order, member), splits[member]
+        return _epochs(
+            lambda state: compiled(state, order, data, split),
+            states[member],
+            settings.epochs,
+            bar,
+            stop,
+        )
 
+    stop = Event()
     with progress("Training", settings.epochs * settings.num_members) as bar:
         with ThreadPoolExecutor(_num_threads()) as pool:
-            results = list(pool.map(train, range(settings.num_members)))
+            try:
+                results = list(pool.map(train, range(settings.num_members)))
+            finally:
+                stop.set()  # after Ctrl-C: end at the next epoch, not at the last
     histories = [np.array(history) for _, history in results]
     train_loss, validation, skipped = np.stack(histories, axis=-1).transpose(1, 0, 2)
     if not np.isfinite(validation).any():
@@ -133,17 +143,13 @@ def train_ensemble(
 
 
 def _epochs(
-    compiled: Any,
-    state: Any,
-    key: Key[Array, ""],
-    data: Data,
-    split: Split,
-    settings: Settings,
-    bar: Progress,
+    one_epoch: Any, state: Any, epochs: int, bar: Progress, stop: Event
 ) -> tuple[Any, list[tuple[float, float, float]]]:
     history = []
-    for _ in range(settings.epochs):
-        state, info = compiled(state, key, data, split)
+    for _ in range(epochs):
+        if stop.is_set():
+            break
+        state, info = one_epoch(state)
         history.append(tuple(float(value) for value in info))
         loss = f"loss {history[-1][0]:.3f}, held out {history[-1][1]:.3f}"
         bar.advance(1, note=loss)

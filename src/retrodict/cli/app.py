@@ -1,0 +1,200 @@
+"""The commands: their words, options and help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import steps
+
+
+app = typer.Typer(
+    name="retrodict",
+    help="From a simulator and a prior to a posterior that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+simulate_app = typer.Typer(
+    help="Simulate from the prior; resumable.", no_args_is_help=True
+)
+app.add_typer(simulate_app, name="simulate")
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="A world's name, or path/to/model.py:name.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of every random number.")]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder with data that are not shipped.")
+]
+ObservationOption = Annotated[
+    Path | None,
+    typer.Option(help="File with the observation: .json, .npy, .csv or .txt."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Worker processes for a Python simulator.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 unless the verdict is trusted.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ..workflow import package_version
+
+        typer.echo(package_version())
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which."),
+    ] = False,
+) -> None:
+    """From a simulator and a prior to a posterior that can be trusted."""
+    del version
+
+
+@app.command()
+def run(
+    model: ModelArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder for all files.")] = None,
+    seed: SeedOption = 0,
+    budget: Annotated[
+        int | None, typer.Option(min=50, help="Number of training simulations.")
+    ] = None,
+    data: DataOption = None,
+    observation: ObservationOption = None,
+    part: Annotated[str | None, typer.Option(help="Another part of a world.")] = None,
+    no_baseline: Annotated[
+        bool, typer.Option("--no-baseline", help="Leave out the classical baseline.")
+    ] = False,
+    workers: WorkersOption = None,
+    strict: StrictOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate, fit, validate, infer and report: the whole job."""
+    study = steps.load(model, data=data, observation=observation, part=part)
+    steps.run(
+        study,
+        out or Path("runs") / study.model.name,
+        seed=seed,
+        budget=budget,
+        with_baseline=not no_baseline,
+        workers=workers,
+        strict=strict,
+        quiet=quiet,
+        as_json=as_json,
+    )
+
+
+@simulate_app.command("run")
+def simulate_run(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option(help="Folder of the campaign.")],
+    num: Annotated[int, typer.Option(min=1, help="Number of simulations.")] = 10_000,
+    seed: SeedOption = 0,
+    workers: WorkersOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate, or continue a campaign that was interrupted."""
+    steps.simulate(steps.load(model), out, num, seed, workers, quiet, as_json)
+
+
+@app.command()
+def fit(
+    model: ModelArgument,
+    simulations: Annotated[Path, typer.Option(help="Folder of the campaign.")],
+    out: Annotated[Path, typer.Option(help="File for the posterior.")] = Path(
+        "posterior.retrodict"
+    ),
+    num: Annotated[int, typer.Option(min=1, help="Number of simulations.")] = 10_000,
+    seed: SeedOption = 0,
+    members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 5,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a posterior on the simulations of a campaign."""
+    steps.fit(steps.load(model), simulations, out, num, seed, members, quiet)
+
+
+@app.command()
+def validate(
+    posterior: Annotated[Path, typer.Argument(help="A saved posterior.")],
+    model: Annotated[str, typer.Option(help="The model it was trained on.")],
+    num: Annotated[int, typer.Option(min=20, help="Test simulations.")] = 1000,
+    seed: SeedOption = 0,
+    strict: StrictOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a saved posterior on fresh simulations."""
+    steps.validate(steps.load(model), posterior, num, seed, strict, quiet, as_json)
+
+
+@app.command()
+def infer(
+    posterior: Annotated[Path, typer.Argument(help="A saved posterior.")],
+    observation: Annotated[Path, typer.Option(help="File with the observation.")],
+    num_samples: Annotated[int, typer.Option(min=1, help="Posterior draws.")] = 10_000,
+    seed: SeedOption = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the draws (NetCDF, ArviZ).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer one observation with a saved posterior."""
+    steps.infer(posterior, observation, num_samples, seed, out, as_json)
+
+
+@app.command()
+def report(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option(help="Folder of an earlier run.")],
+    seed: SeedOption = 0,
+    budget: Annotated[
+        int | None, typer.Option(min=50, help="Number of training simulations.")
+    ] = None,
+    data: DataOption = None,
+    observation: ObservationOption = None,
+    no_baseline: Annotated[
+        bool, typer.Option("--no-baseline", help="Leave out the classical baseline.")
+    ] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of an earlier run anew, from its simulations and posterior."""
+    study = steps.load(model, data=data, observation=observation)
+    steps.run(
+        study,
+        out,
+        seed=seed,
+        budget=budget,
+        with_baseline=not no_baseline,
+        reuse=True,
+        quiet=quiet,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def worlds(as_json: JsonOption = False) -> None:
+    """List the ready studies."""
+    steps.worlds(as_json)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new model file.")],
+) -> None:
+    """Write a working model file to start from."""
+    from .template import write_template
+
+    path = write_template(Path(name))
+    typer.echo(f"{path}: edit it, then run\n  retrodict run {path}")

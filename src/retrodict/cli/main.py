@@ -1,0 +1,90 @@
+"""Run a command and turn what goes wrong into one line and an exit code.
+
+Exit codes: 0 fine; 1 the verdict is not trusted and ``--strict`` was given; 2 usage,
+model or configuration; 65 data or artifact; 70 internal; 74 input or output; 75
+interrupted, the same command resumes; 130 a second Ctrl-C.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from .._core.errors import RetrodictError
+
+
+PACKAGE = str(Path(__file__).resolve().parents[1])
+USAGE, INTERNAL, IO, INTERRUPTED, KILLED = 2, 70, 74, 75, 130
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: Words of the command; those of the process by default.
+    """
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    from typer.exceptions import Exit, TyperException
+
+    from .app import app
+
+    try:
+        app(arguments, standalone_mode=False, prog_name="retrodict")
+    except Exit as exit_:
+        return exit_.exit_code
+    except TyperException as error:
+        error.show()
+        return error.exit_code
+    except RetrodictError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say(
+            "Interrupted. Finished simulations are kept; the same command continues.",
+            INTERRUPTED,
+        )
+    except OSError as error:
+        return _say(f"{error.filename or 'input/output'}: {error.strerror}.", IO)
+    except (ValueError, TypeError) as error:
+        if _raised_here(error):
+            return _say(str(error), USAGE)
+        return _internal(error)
+    except Exception as error:  # the last resort: say it in one line all the same
+        return _internal(error)
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """First signal: stop in an orderly way. Second: at once."""
+    del frame
+    signal.signal(number, lambda *_: os._exit(KILLED))
+    raise KeyboardInterrupt
+
+
+def _say(message: str, code: int) -> int:
+    print(f"retrodict: error: {message}", file=sys.stderr)
+    return code
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("RETRODICT_DEBUG"):
+        traceback.print_exception(error)
+    text = " ".join(str(error).split())
+    return _say(
+        f"internal error ({type(error).__name__}: {text[:300]}). This is a bug: please "
+        "report it with the output of the same command under RETRODICT_DEBUG=1.",
+        INTERNAL,
+    )
+
+
+def _raised_here(error: Exception) -> bool:
+    """Whether our own code raised it, as its checks of arguments do."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(PACKAGE)

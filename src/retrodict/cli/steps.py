@@ -1,0 +1,210 @@
+"""What each command does: load, call the library, print.
+
+The library is imported inside the commands: ``--help`` and usage errors need none of it.
+"""
+
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .._core.errors import ModelError
+from .._core.progress import set_quiet
+from .observation import read_observation
+from .show import print_answer, print_checks, print_counts, print_parameters, talk
+
+
+if TYPE_CHECKING:
+    from ..model import Study
+
+
+def load(
+    reference: str,
+    *,
+    data: Path | None = None,
+    observation: Path | None = None,
+    part: str | None = None,
+) -> "Study":
+    """Return the study that a word of the command line names, with its data.
+
+    Raises:
+        ModelError: If there is none, or it has no such part or reads no data.
+        DataError: If the data cannot be read.
+    """
+    from ..model import as_study, load_study
+    from ..worlds import WORLDS, load_world
+
+    if ".py" in reference or "/" in reference:
+        study = load_study(reference)
+    else:
+        study = load_world(reference)
+    if part is not None:
+        if part not in study.parts:
+            raise ModelError(
+                f"--part: Expected one of {sorted(study.parts) or 'none'} (the parts of "
+                f"{reference}); got {part!r}."
+            )
+        study = as_study(study.parts[part](), f"part {part!r}")
+    if data is not None:
+        if study.load is None:
+            raise ModelError(
+                f"--data: {reference} reads no data folder; its data are part of it. "
+                f"Leave the option out. Worlds: {', '.join(WORLDS)}."
+            )
+        study = replace(study, model=study.model.observing(study.load(data)))
+    if observation is not None:
+        x_obs = read_observation(observation)
+        study = replace(study, model=study.model.observing(x_obs))
+    return study
+
+
+def run(
+    study: "Study",
+    out: Path,
+    *,
+    strict: bool = False,
+    quiet: bool = False,
+    as_json: bool = False,
+    reuse: bool = False,
+    **options: Any,
+) -> None:
+    """Run a study (with its posterior of before, if ``reuse``) and print the answer."""
+    from .. import workflow
+    from ..posterior import load as load_posterior
+
+    posterior = load_posterior(out / "posterior.retrodict") if reuse else None
+    command = shlex.join(["retrodict", *sys.argv[1:]])
+    with _silence(quiet):
+        result = workflow.run(
+            study, out, posterior=posterior, command=command, **options
+        )
+    if as_json:
+        typer.echo(json.dumps(result.summary, indent=1))
+    elif not quiet:
+        print_answer(result.summary, result.verdict, result.at.warnings)
+    if not quiet:
+        talk(f"Report: {result.out / 'report.html'}")
+    _exit_unless_trusted(strict, result.verdict.verdict)
+
+
+def simulate(
+    study: "Study",
+    out: Path,
+    num: int,
+    seed: int,
+    workers: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Simulate into a folder and print the counts."""
+    from ..simulations import simulate as simulate_rows
+
+    with _silence(quiet):
+        sims = simulate_rows(study.model, num, seed=seed, out=out, workers=workers)
+    if as_json:
+        typer.echo(json.dumps(sims.counts))
+    elif not quiet:
+        print_counts(sims)
+
+
+def fit(
+    study: "Study",
+    simulations: Path,
+    out: Path,
+    num: int,
+    seed: int,
+    members: int,
+    quiet: bool,
+) -> None:
+    """Train on a campaign and save the posterior."""
+    from ..posterior import fit as train
+    from ..simulations import simulate as simulate_rows
+
+    with _silence(quiet):
+        sims = simulate_rows(study.model, num, seed=seed, out=simulations)
+        posterior = train(sims, seed=seed, num_members=members)
+    posterior.save(out)
+    if not quiet:
+        best = posterior.record.validation.min(axis=0).mean()
+        talk(f"Saved {out}: held-out -log q = {best:.3f} nats.")
+
+
+def validate(
+    study: "Study",
+    path: Path,
+    num: int,
+    seed: int,
+    strict: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Judge a saved posterior and print its checks."""
+    from ..posterior import load as load_posterior
+    from ..trust import validate as judge
+
+    posterior = load_posterior(path)
+    with _silence(quiet):
+        verdict = judge(posterior, study.model, num_simulations=num, seed=seed)
+    if as_json:
+        typer.echo(json.dumps(verdict.to_dict(), indent=1))
+    elif not quiet:
+        print_checks(verdict)
+    _exit_unless_trusted(strict, verdict.verdict)
+
+
+def infer(
+    path: Path,
+    observation: Path,
+    num_samples: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Condition a saved posterior on one observation; print or write draws."""
+    from ..posterior import load as load_posterior
+
+    at = load_posterior(path).at(read_observation(observation))
+    summary = at.summary()
+    codes = [warning.code for warning in at.warnings]
+    if as_json:
+        typer.echo(json.dumps({"warnings": codes, "parameters": summary}, indent=1))
+    else:
+        print_parameters(summary, {})
+    for warning in at.warnings:
+        talk(f"Warning {warning.code}: {warning.message} {warning.remedy}")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        at.to_datatree(num_samples, seed=seed).to_netcdf(out, engine="h5netcdf")
+        talk(f"Draws: {out}")
+
+
+def worlds(as_json: bool) -> None:
+    """List the worlds."""
+    from ..worlds import WORLDS
+
+    if as_json:
+        typer.echo(json.dumps(dict(WORLDS), indent=1))
+        return
+    width = max(map(len, WORLDS))
+    for name, text in WORLDS.items():
+        typer.echo(f"{name:<{width}}  {text}")
+
+
+@contextlib.contextmanager
+def _silence(quiet: bool) -> Iterator[None]:
+    set_quiet(quiet)
+    try:
+        yield
+    finally:
+        set_quiet(False)
+
+
+def _exit_unless_trusted(strict: bool, verdict: str) -> None:
+    if strict and verdict != "trusted":
+        raise typer.Exit(1)
