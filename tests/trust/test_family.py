@@ -6,7 +6,7 @@ import pytest
 from retrodict.trust.family import FAMILY_LEVEL, Finding, Group, to_check
 from retrodict.trust.soundness import draws_check, simulations_check
 from retrodict.trust.verdict import Check, word_for
-from retrodict.trust.words import points, shape_words
+from retrodict.trust.words import bias_sentence, points, shape_words
 
 
 def _finding(p_value, effect, subject="beta", fail_at=0.1):
@@ -104,3 +104,10 @@ def test_failed_simulations_count(failed, status):
 def test_shapes_have_names(shift, central, expected):
     grid = np.arange(1, 100) / 100
     assert expected in shape_words(shift, grid, central(grid))
+
+
+@pytest.mark.parametrize(("shift", "side"), [(0.2, "low"), (-0.2, "high")])
+def test_bias_has_a_direction(shift, side):
+    """Truths that rank high mean a posterior that lies too low."""
+    assert f"biased {side} (sloped ranks)" in bias_sentence("beta", shift)
+    assert f"lies too {side}" in bias_sentence("beta", shift)

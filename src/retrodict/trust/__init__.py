@@ -6,14 +6,12 @@ tests into checks with one known rate of false alarms, `thresholds` says from wh
 an error matters and `words` how it is told.
 """
 
-from .family import FAMILY_LEVEL
 from .judge import judge
 from .validate import Posterior, validate
 from .verdict import Calibration, Check, Verdict
 
 
 __all__ = [
-    "FAMILY_LEVEL",
     "Calibration",
     "Check",
     "Posterior",

@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax.random as jr
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray, Shaped
+from jaxtyping import Float, PRNGKeyArray
 
 from .._core.errors import DataError
 from .._core.progress import progress
@@ -23,10 +23,7 @@ from .verdict import Verdict, word_for
 BLOCK_DRAWS = 65_536
 STREAM = "validation"
 
-Output = (
-    Shaped[np.ndarray, "num_sims *x_shape"]
-    | Mapping[str, Shaped[np.ndarray, "num_sims ..."]]
-)
+Output = np.ndarray | Mapping[str, np.ndarray]
 
 
 @runtime_checkable
