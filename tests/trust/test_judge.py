@@ -101,7 +101,7 @@ def test_exact_posterior_is_trusted_in_many_repetitions():
 
 @pytest.mark.stat
 def test_too_narrow_is_rejected_and_named():
-    """Power >= 99 %; measured 100 % of 500."""
+    """Power >= 99 %; measured 200 of 200."""
     verdicts, codes = alarms(40, narrow)
     assert verdicts["rejected"] == 40
     assert codes["too narrow"] == codes["marginal-width"] == 40
@@ -112,7 +112,7 @@ def test_too_narrow_is_rejected_and_named():
 
 @pytest.mark.stat
 def test_too_wide_is_cautioned_and_named():
-    """Power >= 99 %; measured 100 % of 500."""
+    """Power >= 99 %; measured 200 of 200."""
     verdicts, codes = alarms(40, wide)
     assert verdicts == {"caution": 40}
     assert codes["too wide"] == codes["marginal-width"] == 40
@@ -121,7 +121,7 @@ def test_too_wide_is_cautioned_and_named():
 
 @pytest.mark.stat
 def test_bias_is_found_with_its_direction():
-    """Power >= 95 %; measured 100 % of 500."""
+    """Power >= 95 %; measured 200 of 200."""
     _, codes = alarms(40, shifted)
     assert codes["marginal-bias"] == 40
     message = judged(0, shifted).checks[1].message
