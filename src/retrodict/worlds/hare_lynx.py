@@ -10,9 +10,13 @@ N(\log z_k(t), \sigma_k)`, in 1900 about the unknown initial state :math:`z_{0,k
 Populations and pelts are in thousands.
 
 What is clipped: pelts are recorded in [0.01, 10 000] thousand, ten pelts to ten
-million. The prior is wide, and 6 % of its hare counts lie outside. A deterministic
-limit on x leaves the posterior of any observation inside the limits exactly as it was.
-The logarithm of a population is kept below 50 while integrating, against overflow.
+million. The prior is wide: without limits 4 % of its counts lie below (extinction as
+good as complete) and .2 % above, down to e^-500. A deterministic limit on x leaves the
+posterior of any observation inside the limits exactly as it was. The logarithm of a
+population is kept below 50 while integrating, against overflow.
+
+Accuracy: of 200 prior draws none is wrong by more than a tenth of its noise (largest
+relative error of a population 1e-3, median 1e-5), against a float64 solution.
 
 Source: Howard (2009), Modeling basic population dynamics; model and priors after
 Carpenter (2018), Predator-prey population dynamics: the Lotka-Volterra model in Stan;
@@ -50,7 +54,7 @@ LYNX = (
 FEWEST_PELTS, MOST_PELTS = 0.01, 10_000.0  # thousands
 LARGEST_LOG = 50.0
 RATES = ("alpha", "beta", "gamma", "delta", "z0_1", "z0_2")
-STEPS_PER_YEAR = 64  # of 1000 prior draws none is then wrong by more than 5 %
+STEPS_PER_YEAR = 64  # with half as many, 1 of 1000 prior draws is wrong by 5 %
 BASELINE_STEPS_PER_YEAR = 8  # where the posterior lives: relative error below 1e-4
 
 DESCRIPTION = """For two centuries the Hudson's Bay Company wrote down how many pelts
@@ -122,24 +126,24 @@ def baseline(key: Key[Array, ""], model: Model) -> Baseline:
 
 def phase_plane(inputs: FigureInput) -> tuple[str, Any]:
     """Draw hares against lynx: the cycle of the data and those of posterior draws."""
-    from matplotlib.figure import Figure  # deferred: importing a world stays light
+    # Deferred: a world is simulated without importing matplotlib.
+    from ..report.figures import style
 
-    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
-    axes = figure.add_subplot()
     orbits = list(_orbits(inputs.draws, 60))
-    for hare, lynx in orbits:
-        axes.plot(hare, lynx, color="C0", alpha=0.12, linewidth=0.8)
-    observed = inputs.observed
-    axes.plot(observed["hare"], observed["lynx"], "o-", color="0.15", ms=4, lw=0.8)
-    for year in (1900, 1903, 1904, 1920):
-        at = observed["hare"][year - 1900], observed["lynx"][year - 1900]
-        axes.annotate(str(year), at, xytext=(5, 4), textcoords="offset points")
-    axes.set(
-        xlabel="hare pelts (thousands)",
-        ylabel="lynx pelts (thousands)",
-        xscale="log",
-        yscale="log",
-    )
+    hare, lynx = inputs.observed["hare"], inputs.observed["lynx"]
+    with style.house_style():
+        figure, axes = style.new_axes(4.8, 4.0)
+        for orbit in orbits:
+            axes.plot(*orbit, color=style.POSTERIOR, alpha=0.15, lw=0.8)
+        axes.plot(hare, lynx, "o-", color=style.INK, ms=3.5, lw=0.8)
+        for year in (1900, 1903, 1904, 1920):
+            at = hare[year - 1900], lynx[year - 1900]
+            axes.annotate(str(year), at, xytext=(5, 4), textcoords="offset points")
+        axes.set(xscale="log", yscale="log")
+        axes.set(xlabel="hare pelts (thousands)", ylabel="lynx pelts (thousands)")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
+            axis.set_ticks([], minor=True)
     caption = (
         "The cycle in the plane of hares and lynx: recorded pelts (black), and the "
         f"orbits of {len(orbits)} posterior draws without the scatter of counts (blue)."
@@ -156,7 +160,11 @@ def _orbits(
     def orbit(theta: Theta) -> tuple[Array, Array]:
         start = (jnp.log(theta["z0_1"]), jnp.log(theta["z0_2"]))
         law = _law(theta)
-        in_tenths = lambda state: tuple(rate / 10 for rate in law(state))  # noqa: E731
+
+        def in_tenths(state: tuple[Array, Array]) -> tuple[Array, Array]:
+            hare, lynx = law(state)
+            return hare / 10, lynx / 10
+
         return solve_rk4(in_tenths, start, steps=4, num_saves=200)
 
     hare, lynx = (np.exp(np.asarray(log)) for log in jax.jit(jax.vmap(orbit))(rows))

@@ -16,8 +16,8 @@ concentration is kept above 1e-6, where a negative binomial is a Poisson distrib
 Source: Anonymous (1978), Influenza in a boarding school, British Medical Journal
 1:578; model and priors after Grinsztajn et al. (2021), Bayesian workflow for disease
 transmission modeling in Stan, arXiv:2006.02985.
-Deviation from the source: the prior of gamma has its upper tail, as written there, and
-the equations are solved for the logarithms of S and I, which need half the steps.
+Deviation from the source: the equations are solved for the logarithms of S and I,
+which at equal step is ten times as accurate.
 """
 
 from collections.abc import Mapping
@@ -40,12 +40,12 @@ STEPS_PER_DAY = 8  # relative error of I(t) at prior draws below 1e-4, in float3
 SMALLEST_MEAN = 1e-6
 SMALLEST_PHI_INV = 1e-6
 
-DESCRIPTION = """In January 1978 one boy brought influenza back to an English boarding
-school; two weeks later 512 of its 763 boys had been ill. From nothing but the number of
-boys in bed each day, this study infers how fast the infection spread (beta), how fast
-boys recovered (gamma) and how far the daily counts scatter around the epidemic curve
-(phi_inv). Their ratio beta/gamma is the basic reproduction number R0: how many others
-one ill boy infects while everyone is still susceptible."""
+DESCRIPTION = """In January 1978 influenza reached an English boarding school, probably
+with one boy; within two weeks 512 of its 763 boys had been ill. From nothing but the
+number of boys in bed each day, this study infers how fast the infection spread (beta),
+how fast boys recovered (gamma) and how far the daily counts scatter around the epidemic
+curve (phi_inv). The ratio beta/gamma is the basic reproduction number R0: how many
+others one ill boy infects while everyone is still susceptible."""
 
 SOURCE = (
     "Influenza in a boarding school, British Medical Journal 1:578 (1978); series "
@@ -80,8 +80,8 @@ def observation(theta: Theta) -> dist.Distribution:
 
 def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Float[Array, "14"]]:
     """Draw one outbreak: the number of boys in bed on each of 14 days."""
-    counts = observation(theta).sample(key)
-    return {"in_bed": counts.astype(theta["beta"].dtype)}
+    counts = jnp.asarray(observation(theta).sample(key), theta["beta"].dtype)
+    return {"in_bed": counts}
 
 
 def log_likelihood(theta: Theta) -> Float[Array, ""]:
