@@ -284,12 +284,12 @@ def test_ticks_are_few_and_distinct(low, high):
 
 def test_many_points_become_a_bitmap(rng):
     figure = Figure(figsize=(2, 2))
-    figure.subplots().plot(rng.normal(size=50_000), ".")
-    assert count_vertices(figure) == 50_000
-    head, body = figures.data_uri(figure).split(",")
+    figure.subplots().plot(rng.normal(size=500), ".")
+    assert count_vertices(figure) == 500
+    head, body = figures.data_uri(figure, max_vertices=499).split(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(body).startswith(b"\x89PNG")
-    assert figures.data_uri(figure, max_vertices=10**6).startswith("data:image/svg")
+    assert figures.data_uri(figure).startswith("data:image/svg")
 
 
 def test_the_same_figure_gives_the_same_bytes(draws):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -201,8 +204,8 @@ def test_the_least_content_makes_a_page():
     assert len(page.all("img")) == 1
 
 
-def test_the_same_content_gives_the_same_bytes(make_content, tmp_path):
-    content = make_content("two_moons")
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    content = bare()
     one = write_report(tmp_path / "a.html", content).read_bytes()
     assert write_report(tmp_path / "b.html", content).read_bytes() == one
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "b.html"]
@@ -212,6 +215,34 @@ def test_what_cannot_be_written_is_a_storage_error(make_content, tmp_path, undra
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/report\.html"):
         write_report(tmp_path / "file" / "report.html", make_content("two_moons"))
+
+
+@pytest.mark.parametrize("counts", [{"failed": 5}, {"failed": 5, "ok": 95, "x": 0}])
+def test_failed_simulations_are_counted_in_the_open(counts):
+    simulations = {"total": 100, "counts": counts, "errors": [("overflow", 5)]}
+    html = render(dataclasses.replace(bare(), simulations=simulations))
+    text = Page(html).text
+    assert "ok 95 (95.00 %) failed 5 (5.00 %) 5 × overflow" in text
+    assert "Failed runs are left out" in text
+
+
+def test_importing_the_report_does_not_import_matplotlib():
+    code = "import sys, retrodict.report; sys.exit('matplotlib' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_components_that_share_a_symbol_are_told_apart():
+    labels = {"s[0]": r"$\sigma$", "s[1]": r"$\sigma$", "a": r"$\alpha$", "b": ""}
+    content = dataclasses.replace(bare(), labels=labels)
+    written = [content.label(n) for n in labels]
+    assert written == [r"$\sigma$[0]", r"$\sigma$[1]", r"$\alpha$", "b"]
 
 
 # --- what a study brings --------------------------------------------------------------

@@ -64,6 +64,7 @@ def test_seconds(value, written):
 def test_short_and_prose():
     assert short("abc", 3) == "abc"
     assert short("abcd", 3) == "ab…"
+    assert short("\u202egnp.exe\u2066") == "gnp.exe"
     assert prose("90 % of all") == "90\u202f% of all"
 
 
@@ -76,6 +77,7 @@ def test_short_and_prose():
         (r"$\Omega_{\mathrm{m}}$", "Ω<sub>m</sub>"),
         (r"$1/\gamma$", "1/γ"),
         (r"$10^{-3}$", "10<sup>−3</sup>"),
+        (r"$\sigma$[0]", "σ[0]"),
         ("$z_{0,1}$", "<i>z</i><sub>0,1</sub>"),
         # Beyond it, or not mathtext: the caller falls back to the name.
         (r"$\frac{a}{b}$", None),

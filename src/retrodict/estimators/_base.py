@@ -39,8 +39,13 @@ class AbstractEmbedding(eqx.Module):
     out_dim: eqx.AbstractVar[int]
 
     @abstractmethod
-    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
-        """Embed the standardized series of one simulation."""
+    def __call__(
+        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
+    ) -> Float[Array, " out_dim"]:
+        """Embed the standardized series of one simulation.
+
+        With a key, hidden units are silenced at random, as in training.
+        """
 
 
 class AbstractDensity(eqx.Module):
@@ -54,9 +59,15 @@ class AbstractDensity(eqx.Module):
 
     @abstractmethod
     def to_base(
-        self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
+        self,
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+        key: Key[Array, ""] | None = None,
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """Map a value to base noise; also return log |det dnoise/dvalue|."""
+        """Map a value to base noise; also return log |det dnoise/dvalue|.
+
+        With a key, hidden units are silenced at random, as in training.
+        """
 
     @abstractmethod
     def from_base(
@@ -65,10 +76,13 @@ class AbstractDensity(eqx.Module):
         """Map base noise to a value: the inverse of :meth:`to_base`."""
 
     def log_prob(
-        self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
+        self,
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+        key: Key[Array, ""] | None = None,
     ) -> Float[Array, ""]:
         """Return the normalized log-density of one value, in nats."""
-        noise, log_det = self.to_base(value, condition)
+        noise, log_det = self.to_base(value, condition, key)
         return normal_log_prob(noise) + log_det
 
     def sample(
@@ -90,10 +104,17 @@ class Estimator(eqx.Module):
     density: AbstractDensity
 
     def log_prob(
-        self, value: Float[Array, " dim"], x: Mapping[str, Array]
+        self,
+        value: Float[Array, " dim"],
+        x: Mapping[str, Array],
+        key: Key[Array, ""] | None = None,
     ) -> Float[Array, ""]:
-        """Return the normalized log-density of one value given one x, in nats."""
-        return self.density.log_prob(value, self.embedding(x))
+        """Return the normalized log-density of one value given one x, in nats.
+
+        With a key, hidden units are silenced at random, as in training.
+        """
+        key_x, key_value = (None, None) if key is None else jr.split(key)
+        return self.density.log_prob(value, self.embedding(x, key_x), key_value)
 
 
 def normal_log_prob(noise: Float[Array, " dim"]) -> Float[Array, ""]:
@@ -110,3 +131,17 @@ def dense(key: Key[Array, ""], in_dim: int, out_dim: int, scale: float) -> eqx.n
     weight = jr.normal(key, (out_dim, in_dim)) * (scale / math.sqrt(max(in_dim, 1)))
     new = (weight, jnp.zeros(out_dim))
     return eqx.tree_at(lambda linear: (linear.weight, linear.bias), layer, new)
+
+
+def dropout(
+    key: Key[Array, ""] | None, hidden: Float[Array, " size"], rate: float
+) -> Float[Array, " size"]:
+    """Silence units with probability ``rate`` and scale up the rest.
+
+    Source: Srivastava et al. (2014), Dropout, JMLR 15. Without a key, or at rate 0, the
+    input comes back as it is.
+    """
+    if key is None or rate == 0:
+        return hidden
+    keep = jr.bernoulli(key, 1 - rate, hidden.shape)
+    return jnp.where(keep, hidden / (1 - rate), 0.0)

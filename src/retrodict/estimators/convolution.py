@@ -63,8 +63,11 @@ class Convolution(AbstractEmbedding):
         self.name = name
         self.out_dim = out_dim
 
-    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
+    def __call__(
+        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
+    ) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
+        del key  # weights are shared over the grid: nothing to silence
         hidden = jnp.moveaxis(x[self.name], -1, 0)
         for layer in self.layers:
             hidden = jax.nn.silu(layer(hidden))
@@ -88,10 +91,12 @@ class Joined(AbstractEmbedding):
         self.selected = tuple(selected)
         self.out_dim = sum(part.out_dim for part in parts)
 
-    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
+    def __call__(
+        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
+    ) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
         outputs = [
-            part({name: x[name] for name in names})
+            part({name: x[name] for name in names}, key)
             for part, names in zip(self.parts, self.selected, strict=True)
         ]
         return jnp.concatenate(outputs)

@@ -19,7 +19,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Frozen, dense
+from ._base import AbstractEmbedding, Frozen, dense, dropout
 
 
 class Block(eqx.Module):
@@ -28,16 +28,19 @@ class Block(eqx.Module):
     norm: eqx.nn.LayerNorm
     first: eqx.nn.Linear
     second: eqx.nn.Linear
+    rate: float = eqx.field(static=True)
 
-    def __init__(self, key: Key[Array, ""], width: int):
+    def __init__(self, key: Key[Array, ""], width: int, rate: float):
+        self.rate = rate
         key_first, key_second = jr.split(key)
         self.norm = eqx.nn.LayerNorm(width)
         self.first = dense(key_first, width, width, 1.0)
         self.second = dense(key_second, width, width, 0.5)
 
-    def __call__(self, hidden):
+    def __call__(self, hidden, key=None):
         """Apply the block."""
-        return hidden + self.second(jax.nn.silu(self.first(self.norm(hidden))))
+        inner = jax.nn.silu(self.first(self.norm(hidden)))
+        return hidden + self.second(dropout(key, inner, self.rate))
 
 
 class MLP(AbstractEmbedding):
@@ -49,6 +52,7 @@ class MLP(AbstractEmbedding):
         width: Width of the blocks.
         out_dim: Dimension of the result.
         num_blocks: Number of residual blocks.
+        dropout_rate: Share of hidden units silenced in training.
     """
 
     edges: Frozen
@@ -66,22 +70,26 @@ class MLP(AbstractEmbedding):
         width: int = 128,
         out_dim: int = 64,
         num_blocks: int = 2,
+        dropout_rate: float = 0.0,
     ):
         key_first, key_last, *keys = jr.split(key, num_blocks + 2)
         columns, num_edges = edges.shape
         self.edges = Frozen(jnp.asarray(edges))
         self.first = dense(key_first, columns * num_edges, width, 1.0)
-        self.blocks = tuple(Block(k, width) for k in keys)
+        self.blocks = tuple(Block(k, width, dropout_rate) for k in keys)
         self.norm = eqx.nn.LayerNorm(width)
         self.last = dense(key_last, width, out_dim, 1.0)
         self.out_dim = out_dim
 
-    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
+    def __call__(
+        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
+    ) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
         flat = jnp.concatenate([x[name].ravel() for name in sorted(x)])
         hidden = self.first(self.features(flat))
-        for block in self.blocks:
-            hidden = block(hidden)
+        for number, block in enumerate(self.blocks):
+            key_block = None if key is None else jr.fold_in(key, number)
+            hidden = block(hidden, key_block)
         return self.last(jax.nn.silu(self.norm(hidden)))
 
     def features(self, flat: Float[Array, " columns"]) -> Float[Array, " features"]:

@@ -21,7 +21,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractDensity, dense
+from ._base import AbstractDensity, dense, dropout
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
 
 
@@ -73,8 +73,10 @@ class Coupling(eqx.Module):
     fixed: tuple[int, ...] = eqx.field(static=True)
     moved: tuple[int, ...] = eqx.field(static=True)
     bound: float = eqx.field(static=True)
+    rate: float = eqx.field(static=True)
 
-    def __init__(self, key, moved, dim, cond_dim, width, num_bins, bound):
+    def __init__(self, key, moved, dim, cond_dim, width, num_bins, bound, rate):
+        self.rate = rate
         keys = jr.split(key, 4)
         self.moved = tuple(moved)
         self.fixed = tuple(i for i in range(dim) if i not in self.moved)
@@ -87,10 +89,10 @@ class Coupling(eqx.Module):
         size = len(self.moved) * num_parameters(num_bins)
         self.out = dense(keys[3], width, size, 0.0)
 
-    def to_base(self, value, condition):
+    def to_base(self, value, condition, key=None):
         """Bend towards the base; return the result and the log-determinant."""
         moved = value[np.array(self.moved)]
-        parameters = self._parameters(value, condition)
+        parameters = self._parameters(value, condition, key)
         bent, log_slopes = jax.vmap(spline_forward, (0, 0, None))(
             moved, parameters, self.bound
         )
@@ -103,11 +105,12 @@ class Coupling(eqx.Module):
         bent = jax.vmap(spline_inverse, (0, 0, None))(moved, parameters, self.bound)
         return noise.at[np.array(self.moved)].set(bent)
 
-    def _parameters(self, value, condition):
+    def _parameters(self, value, condition, key=None):
         hidden = self.from_condition(condition)
         if self.from_fixed is not None:
             hidden = hidden + self.from_fixed(value[np.array(self.fixed)])
         hidden = jax.nn.silu(self.hidden(jax.nn.silu(hidden)))
+        hidden = dropout(key, hidden, self.rate)
         return self.out(hidden).reshape(len(self.moved), -1)
 
 
@@ -122,6 +125,7 @@ class SplineCoupling(AbstractDensity):
         width: Width of the conditioners.
         num_bins: Bins of each spline.
         bound: Splines act on [-bound, bound]; beyond, the map is linear.
+        dropout_rate: Share of hidden units silenced in training.
     """
 
     whitening: Whitening
@@ -138,22 +142,27 @@ class SplineCoupling(AbstractDensity):
         width: int = 64,
         num_bins: int = 10,
         bound: float = 5.0,
+        dropout_rate: float = 0.0,
     ):
         key_whitening, *keys = jr.split(key, num_layers + 1)
         self.dim = dim
         self.whitening = Whitening(key_whitening, dim, cond_dim)
         self.layers = tuple(
-            Coupling(k, moved, dim, cond_dim, width, num_bins, bound)
+            Coupling(k, moved, dim, cond_dim, width, num_bins, bound, dropout_rate)
             for k, moved in zip(keys, halves(dim, num_layers), strict=True)
         )
 
     def to_base(
-        self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
+        self,
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+        key: Key[Array, ""] | None = None,
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
         """Map a value to base noise; also return log |det dnoise/dvalue|."""
         value, log_det = self.whitening.to_base(value, condition)
-        for layer in self.layers:
-            value, more = layer.to_base(value, condition)
+        for number, layer in enumerate(self.layers):
+            key_layer = None if key is None else jr.fold_in(key, number)
+            value, more = layer.to_base(value, condition, key_layer)
             log_det = log_det + more
         return value, log_det
 

@@ -87,8 +87,11 @@ class ReportContent:
         return tuple(n for n in self.posterior if n not in self.names)
 
     def label(self, name: str) -> str:
-        """How to write a name in a figure."""
-        return self.labels.get(name) or name
+        """How to write a name in a figure: no two names are written alike."""
+        label = self.labels.get(name) or name
+        if label != name and list(self.labels.values()).count(label) > 1:
+            return label + name[name.find("[") :] if "[" in name else name
+        return label
 
     def unit(self, name: str) -> str:
         """Unit of a parameter or derived quantity, empty if it has none."""

@@ -28,8 +28,8 @@ def pairs(content: ReportContent) -> Illustration:
             content.posterior,
             prior=content.prior or None,
             reference=content.baseline,
-            labels=content.labels,
-            units=content.units,
+            labels={n: content.label(n) for n in names},
+            units={n: content.unit(n) for n in names},
             names=names,
             legend={"reference": _method(content)},
         )

@@ -26,6 +26,7 @@ _WORDS = dict(zip(_GREEK_NAMES.split(), _GREEK, strict=True)) | {
 }
 _UPRIGHT = {"mathrm", "rm", "text", "mathsf"}
 _TOKEN = re.compile(r"\\[A-Za-z]+ ?|\\[,;]|[_^{}]|[A-Za-z]|[0-9 ./()+\-=,|'\[\]]")
+_LABEL = re.compile(r"\$([^$]+)\$(\[[0-9,]+\]|)")
 _MAX_LENGTH = 64
 
 
@@ -39,21 +40,21 @@ def math_html(label: str) -> str | None:
     Knows letters, Greek, subscripts, superscripts and upright text, nothing else.
 
     Args:
-        label: Text between dollar signs.
+        label: Text between dollar signs; an index such as ``[0]`` may follow.
 
     Returns:
         HTML that holds only ``<i>``, ``<sub>`` and ``<sup>`` and escaped characters,
         or None if the label is not mathtext or is beyond that.
     """
-    text = label.strip()
-    inner = text[1:-1]
-    if not (2 < len(text) < _MAX_LENGTH and text[0] == text[-1] == "$"):
+    parts = _LABEL.fullmatch(label.strip())
+    if parts is None or len(label) > _MAX_LENGTH:
         return None
+    inner, index = parts.groups()
     tokens = deque(_TOKEN.findall(inner))
     if "".join(tokens) != inner:
         return None
     try:
-        return _group(tokens, closing=False)
+        return _group(tokens, closing=False) + index
     except (_UnknownError, IndexError):
         return None
 

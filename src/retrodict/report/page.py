@@ -87,10 +87,19 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "calibration": evidence.calibration(content),
         "training": draw.training(content),
         "own_figures": draw.of_the_study(content),
+        "outcomes": _outcomes(content),
         "command": content.provenance.get("command", ""),
         "provenance": {k: v for k, v in content.provenance.items() if k != "command"},
         "numbers": _as_json(content),
     }
+
+
+def _outcomes(content: ReportContent) -> list[tuple[str, int]]:
+    """List how the simulations ended, those that succeeded first."""
+    total = content.simulations.get("total", 0)
+    counts = {k: int(v) for k, v in content.simulations.get("counts", {}).items() if v}
+    good = counts.pop("ok", total - sum(counts.values()))
+    return [("ok", good), *counts.items()] if total else []
 
 
 def _as_json(content: ReportContent) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 
 _MINUS = "\N{MINUS SIGN}"
+_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -53,8 +54,12 @@ def seconds(value: Any) -> str:
 
 
 def short(text: object, limit: int = 80) -> str:
-    """Cut a text that would not fit, at ``limit`` characters."""
-    line = str(text)
+    """Cut a text that would not fit, at ``limit`` characters.
+
+    Marks that change the direction of writing are dropped: a name with one would turn
+    the rest of the sentence around.
+    """
+    line = _DIRECTION.sub("", str(text))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

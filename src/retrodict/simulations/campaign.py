@@ -7,7 +7,7 @@ shape, so that neither the number of workers nor the order of blocks changes a b
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.random as jr
@@ -65,6 +65,7 @@ def _rows_of(model: Model):
     return jax.vmap(draw_row, in_axes=(None, 0))
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Anything that simulates blocks: in this process, in workers, on a cluster."""
 

@@ -39,9 +39,15 @@ def build_estimator(
         columns = sum(shapes[name][0] for name in vectors)
         if edges is None:
             edges = np.zeros((columns, settings.feature_bins + 1), np.float32)
-        blocks = settings.num_blocks
         parts.append(
-            MLP(key_embedding, edges, width=width, out_dim=out_dim, num_blocks=blocks)
+            MLP(
+                key_embedding,
+                edges,
+                width=width,
+                out_dim=out_dim,
+                num_blocks=settings.num_blocks,
+                dropout_rate=settings.dropout,
+            )
         )
         selected.append(tuple(vectors))
     for index, name in enumerate(grids):
@@ -56,6 +62,7 @@ def build_estimator(
         num_layers=settings.num_layers,
         width=settings.flow_width,
         num_bins=settings.num_bins,
+        dropout_rate=settings.dropout,
     )
     return Estimator(embedding, density)
 

@@ -99,7 +99,9 @@ def train_ensemble(
     fixed = eqx.filter(networks[0], trainable(networks[0]), inverse=True)
 
     def epoch(state, key, data, split):
-        return run_epoch(state, key, data, split, fixed, optimizer, batch)
+        return run_epoch(
+            state, key, data, split, fixed, optimizer, batch, settings.dropout > 0
+        )
 
     states = [init(network, optimizer) for network in networks]
     begun = time.perf_counter()

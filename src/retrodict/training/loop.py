@@ -109,6 +109,7 @@ def run_epoch(
     fixed: PyTree,
     optimizer: optax.GradientTransformation,
     batch_size: int,
+    with_dropout: bool,
 ) -> tuple[State, Info]:
     """Train one pass over the training part, then measure the validation loss.
 
@@ -116,21 +117,25 @@ def run_epoch(
     continued without remembering it. The last rows that do not fill a batch wait for
     the next epoch's order.
     """
-    order = jr.permutation(jr.fold_in(key, state.epoch), split.train)
+    key_order, key_dropout = jr.split(jr.fold_in(key, state.epoch))
+    order = jr.permutation(key_order, split.train)
     steps = len(split.train) // batch_size
     batches = order[: steps * batch_size].reshape(steps, batch_size)
 
-    def loss(weights, rows):
-        return npe_loss(eqx.combine(weights, fixed), rows.value, rows.x)
+    def loss(weights, rows, key):
+        keys = jr.split(key, batch_size) if with_dropout else None
+        return npe_loss(eqx.combine(weights, fixed), rows.value, rows.x, keys)
 
-    def step(carry, index):
+    def step(carry, item):
         weights, optimizer_state = carry
-        value, gradient = jax.value_and_grad(loss)(weights, data.rows(index))
+        index, number = item
+        rows, key_step = data.rows(index), jr.fold_in(key_dropout, number)
+        value, gradient = jax.value_and_grad(loss)(weights, rows, key_step)
         updates, optimizer_state = optimizer.update(gradient, optimizer_state, weights)
         return (optax.apply_updates(weights, updates), optimizer_state), value
 
     (weights, optimizer_state), losses = jax.lax.scan(
-        step, (state.weights, state.optimizer), batches
+        step, (state.weights, state.optimizer), (batches, jnp.arange(steps))
     )
     validation = validation_loss(eqx.combine(weights, fixed), data, split.validation)
     better = validation < state.best_loss

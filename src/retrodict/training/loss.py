@@ -25,7 +25,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from ..estimators import Estimator
 
@@ -34,6 +34,7 @@ def npe_loss(
     estimator: Estimator,
     value: Float[Array, "batch dim"],
     x: Mapping[str, Array],
+    keys: Key[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """Return the mean negative log-density of a batch, in nats.
 
@@ -41,5 +42,7 @@ def npe_loss(
         estimator: The network; value = theta, condition = x.
         value: Standardized, unconstrained theta.
         x: Standardized series, each ``(batch, ...)``.
+        keys: One key a row for dropout; without them nothing is dropped.
     """
-    return -jnp.mean(jax.vmap(estimator.log_prob)(value, x))
+    axes = (0, 0, None if keys is None else 0)
+    return -jnp.mean(jax.vmap(estimator.log_prob, axes)(value, x, keys))
