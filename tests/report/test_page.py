@@ -226,6 +226,7 @@ def test_failed_simulations_are_counted_in_the_open(counts):
     assert "Failed runs are left out" in text
 
 
+@pytest.mark.slow
 def test_importing_the_report_does_not_import_matplotlib():
     code = "import sys, retrodict.report; sys.exit('matplotlib' in sys.modules)"
     done = subprocess.run(
