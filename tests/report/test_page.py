@@ -64,6 +64,7 @@ def undrawn(monkeypatch):
 def drawn(request, maker):
     """A content and its page with all figures, drawn once for all tests."""
     content = maker(request.param)
+    content = dataclasses.replace(content, names=content.names[:5])
     return content, render(content)
 
 
@@ -76,8 +77,8 @@ def test_page_is_whole_and_every_picture_was_drawn(drawn):
     headings = {attrs.get("id") for attrs in page.all("section")}
     assert headings >= {"answer", "fit", "calibration", "training", "simulations"}
     # One pair plot, the series, ECDF and coverage, ranks, contraction, training.
-    least = 5 + len(content.observed) + len(content.names)
-    assert len(page.all("img")) == least + len(content.derived_names)
+    others = 5 + len(content.observed) + len(content.verdict.calibration.names)
+    assert len(page.all("img")) == others + len(content.derived_names)
 
 
 def test_page_can_load_and_run_nothing(drawn):
@@ -171,6 +172,21 @@ def test_table_compares_with_the_baseline(make_content, undrawn):
     assert f"{ours['sd'] / theirs['sd']:.2f}" in row
     assert "C2ST 0.531" in text
     assert "NUTS on the exact likelihood" in text
+
+
+def test_disagreement_with_the_baseline_is_marked(make_content, undrawn):
+    content = make_content()
+    assert 'class="off"' not in render(content)
+    entry = {"mean": 1.8, "sd": 0.09, "q05": 1.65, "q95": 1.95}
+    summary = {**content.summary, "parameters": {"beta": entry}}
+    html = render(dataclasses.replace(content, summary=summary))
+    assert html.count('class="off"') == 2
+    assert "Marked: more than 0.2 sd apart" in html
+
+
+def test_times_are_written_for_people(make_content, undrawn):
+    content = make_content(provenance={"train_s": "200.4", "odd_s": "text"})
+    assert "time: train 3 min 20 s odd_s text" in Page(render(content)).text
 
 
 def test_without_a_baseline_nothing_speaks_of_one(make_content, undrawn):

@@ -14,6 +14,9 @@ from .text import number, rounded
 Summaries = Mapping[str, Mapping[str, Any]]
 _WIDTH = 150.0
 
+#: What a reader would see in a plot of the two; smaller differences are not marked.
+APART_SDS, UNEVEN_SHARE = 0.2, 0.15
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -47,6 +50,8 @@ class Row:
         baseline: Mean and sd of the baseline, or None.
         difference: Difference of the means in units of the baseline's sd.
         ratio: Ratio of the sds.
+        apart: Whether the means differ by more than :data:`APART_SDS`.
+        uneven: Whether the sds differ by more than :data:`UNEVEN_SHARE`.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Row:
     baseline: tuple[str, str] | None
     difference: str
     ratio: str
+    apart: bool = False
+    uneven: bool = False
 
 
 def rows(content: ReportContent, group: str) -> list[Row]:
@@ -108,9 +115,12 @@ def _row(
 ) -> Row:
     sd = entry["sd"]
     difference = ratio = ""
+    apart = uneven = False
     if other is not None and other["sd"] > 0:
         shift = (entry["mean"] - other["mean"]) / other["sd"]
-        difference, ratio = _plus(f"{shift:+.2f}"), f"{sd / other['sd']:.2f}"
+        difference, ratio = _plus(shift), f"{sd / other['sd']:.2f}"
+        apart = abs(shift) > APART_SDS
+        uneven = abs(sd / other["sd"] - 1) > UNEVEN_SHARE
     return Row(
         name=name,
         symbol=math_html(content.label(name)),
@@ -122,6 +132,8 @@ def _row(
         baseline=_pair(other),
         difference=difference,
         ratio=ratio,
+        apart=apart,
+        uneven=uneven,
     )
 
 
@@ -131,8 +143,9 @@ def _pair(other: Mapping[str, Any] | None) -> tuple[str, str] | None:
     return rounded(other["mean"], other["sd"]), rounded(other["sd"], other["sd"])
 
 
-def _plus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")
+def _plus(value: float) -> str:
+    text = f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return "0.00" if text[1:] == "0.00" else text
 
 
 def _strip(
@@ -180,6 +193,7 @@ def score_lines(content: ReportContent) -> list[tuple[str, str, str]]:
     reading = {
         "c2st": "share of draws that a classifier tells apart from the baseline's: "
         "0.50 means it can only guess, 1.00 means no overlap",
+        "c2st_draws": "draws of each that the classifier saw",
         "mmd": "maximum mean discrepancy: 0 means equal",
     }
     return [

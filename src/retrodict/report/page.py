@@ -89,7 +89,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "own_figures": draw.of_the_study(content),
         "outcomes": _outcomes(content),
         "command": content.provenance.get("command", ""),
-        "provenance": {k: v for k, v in content.provenance.items() if k != "command"},
+        "provenance": _facts(content),
         "numbers": _as_json(content),
     }
 
@@ -100,6 +100,21 @@ def _outcomes(content: ReportContent) -> list[tuple[str, int]]:
     counts = {k: int(v) for k, v in content.simulations.get("counts", {}).items() if v}
     good = counts.pop("ok", total - sum(counts.values()))
     return [("ok", good), *counts.items()] if total else []
+
+
+def _facts(content: ReportContent) -> dict[str, str]:
+    """Write the provenance for people: ``train_s: 29.4`` becomes ``train: 29 s``."""
+    facts = {}
+    for name, value in content.provenance.items():
+        try:
+            duration = float(value) if name.endswith("_s") else None
+        except ValueError:
+            duration = None
+        if duration is not None:
+            facts[f"time: {name[:-2]}"] = text.seconds(duration)
+        elif name != "command":
+            facts[name] = value
+    return facts
 
 
 def _as_json(content: ReportContent) -> str:
