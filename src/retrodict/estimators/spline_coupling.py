@@ -64,54 +64,51 @@ class Whitening(eqx.Module):
 
 
 class Coupling(eqx.Module):
-    """One layer: bend ``moved`` by splines that depend on ``fixed`` and condition."""
+    """One layer: bend the last components by splines that depend on the first ones."""
 
     from_fixed: eqx.nn.Linear | None
-    from_condition: eqx.nn.Linear
     hidden: eqx.nn.Linear
     out: eqx.nn.Linear
-    fixed: tuple[int, ...] = eqx.field(static=True)
-    moved: tuple[int, ...] = eqx.field(static=True)
+    num_fixed: int = eqx.field(static=True)
+    num_moved: int = eqx.field(static=True)
     bound: float = eqx.field(static=True)
     rate: float = eqx.field(static=True)
 
-    def __init__(self, key, moved, dim, cond_dim, width, num_bins, bound, rate):
-        self.rate = rate
-        keys = jr.split(key, 4)
-        self.moved = tuple(moved)
-        self.fixed = tuple(i for i in range(dim) if i not in self.moved)
+    def __init__(self, key, dim, width, num_bins, bound, rate):
+        keys = jr.split(key, 3)
+        self.num_fixed = dim // 2
+        self.num_moved = dim - dim // 2
         self.bound = bound
-        self.from_fixed = (
-            dense(keys[0], len(self.fixed), width, 1.0) if self.fixed else None
-        )
-        self.from_condition = dense(keys[1], cond_dim, width, 1.0)
-        self.hidden = dense(keys[2], width, width, 1.0)
-        size = len(self.moved) * num_parameters(num_bins)
-        self.out = dense(keys[3], width, size, 0.0)
+        self.rate = rate
+        fixed = self.num_fixed
+        self.from_fixed = dense(keys[0], fixed, width, 1.0) if fixed else None
+        self.hidden = dense(keys[1], width, width, 1.0)
+        size = self.num_moved * num_parameters(num_bins)
+        self.out = dense(keys[2], width, size, 0.0)
 
     def to_base(self, value, condition, key=None):
         """Bend towards the base; return the result and the log-determinant."""
-        moved = value[np.array(self.moved)]
-        parameters = self._parameters(value, condition, key)
+        fixed, moved = value[: self.num_fixed], value[self.num_fixed :]
+        parameters = self._parameters(fixed, condition, key)
         bent, log_slopes = jax.vmap(spline_forward, (0, 0, None))(
             moved, parameters, self.bound
         )
-        return value.at[np.array(self.moved)].set(bent), jnp.sum(log_slopes)
+        return jnp.concatenate([fixed, bent]), jnp.sum(log_slopes)
 
     def from_base(self, noise, condition):
         """Undo :meth:`to_base`."""
-        moved = noise[np.array(self.moved)]
-        parameters = self._parameters(noise, condition)
+        fixed, moved = noise[: self.num_fixed], noise[self.num_fixed :]
+        parameters = self._parameters(fixed, condition, None)
         bent = jax.vmap(spline_inverse, (0, 0, None))(moved, parameters, self.bound)
-        return noise.at[np.array(self.moved)].set(bent)
+        return jnp.concatenate([fixed, bent])
 
-    def _parameters(self, value, condition, key=None):
-        hidden = self.from_condition(condition)
+    def _parameters(self, fixed, condition, key):
+        hidden = condition
         if self.from_fixed is not None:
-            hidden = hidden + self.from_fixed(value[np.array(self.fixed)])
+            hidden = hidden + self.from_fixed(fixed)
         hidden = jax.nn.silu(self.hidden(jax.nn.silu(hidden)))
         hidden = dropout(key, hidden, self.rate)
-        return self.out(hidden).reshape(len(self.moved), -1)
+        return self.out(hidden).reshape(self.num_moved, -1)
 
 
 class SplineCoupling(AbstractDensity):
@@ -129,6 +126,7 @@ class SplineCoupling(AbstractDensity):
     """
 
     whitening: Whitening
+    from_condition: eqx.nn.Linear
     layers: tuple[Coupling, ...]
     dim: int = eqx.field(static=True)
 
@@ -144,12 +142,14 @@ class SplineCoupling(AbstractDensity):
         bound: float = 5.0,
         dropout_rate: float = 0.0,
     ):
-        key_whitening, *keys = jr.split(key, num_layers + 1)
+        key_whitening, key_condition, key_layers = jr.split(key, 3)
         self.dim = dim
         self.whitening = Whitening(key_whitening, dim, cond_dim)
+        self.from_condition = dense(key_condition, cond_dim, num_layers * width, 1.0)
+
         self.layers = tuple(
-            Coupling(k, moved, dim, cond_dim, width, num_bins, bound, dropout_rate)
-            for k, moved in zip(keys, halves(dim, num_layers), strict=True)
+            Coupling(key_layer, dim, width, num_bins, bound, dropout_rate)
+            for key_layer in jr.split(key_layers, num_layers)
         )
 
     def to_base(
@@ -160,9 +160,12 @@ class SplineCoupling(AbstractDensity):
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
         """Map a value to base noise; also return log |det dnoise/dvalue|."""
         value, log_det = self.whitening.to_base(value, condition)
+        hidden = self._hidden(condition)
+        # unrolled: scanning over the layers trained at less than half the speed
         for number, layer in enumerate(self.layers):
             key_layer = None if key is None else jr.fold_in(key, number)
-            value, more = layer.to_base(value, condition, key_layer)
+            value = value[layer_order(self.dim, number)]
+            value, more = layer.to_base(value, hidden[number], key_layer)
             log_det = log_det + more
         return value, log_det
 
@@ -170,23 +173,23 @@ class SplineCoupling(AbstractDensity):
         self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
     ) -> Float[Array, " dim"]:
         """Map base noise to a value."""
-        for layer in reversed(self.layers):
-            noise = layer.from_base(noise, condition)
+        hidden = self._hidden(condition)
+        for number, layer in reversed(list(enumerate(self.layers))):
+            back = np.argsort(layer_order(self.dim, number))
+            noise = layer.from_base(noise, hidden[number])[back]
         return self.whitening.from_base(noise, condition)
 
+    def _hidden(self, condition):
+        """Return what each layer sees of the condition, in one product."""
+        return self.from_condition(condition).reshape(len(self.layers), -1)
 
-def halves(dim: int, num_layers: int) -> list[tuple[int, ...]]:
-    """Choose which components each layer moves; every pair of layers moves all.
 
-    Every second pair splits along another fixed permutation, so that components which
-    share a half in one pair are separated in the next.
+def layer_order(dim: int, layer: int) -> np.ndarray:
+    """Choose the permutation before a layer.
+
+    Odd layers swap the halves, so that two layers bend every component; even layers
+    shuffle, so that components which shared a half are separated in the next pair.
     """
-    chosen = []
-    for layer in range(num_layers):
-        order = np.random.RandomState(layer // 2).permutation(dim)
-        if layer < 2:
-            order = np.arange(dim)
-        half = (dim + 1) // 2
-        part = order[half:] if layer % 2 == 0 else order[:half]
-        chosen.append(tuple(int(i) for i in np.sort(part if dim > 1 else order)))
-    return chosen
+    if layer % 2:
+        return np.roll(np.arange(dim), dim // 2)
+    return np.random.RandomState(layer).permutation(dim) if layer else np.arange(dim)
