@@ -35,12 +35,12 @@ class Settings:
     embedding_width: int = 128
     context_dim: int = 64
     num_blocks: int = 2
-    feature_bins: int = 16
+    feature_bins: int = 6
     epochs: int = 60
     batch_size: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    dropout: float = 0.0
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.5
+    dropout: float = 0.05
     warmup_fraction: float = 0.05
     validation_fraction: float = 0.1
     clip_norm: float = 5.0
@@ -62,7 +62,7 @@ def default_settings(
     """Choose settings from the budget and the dimension alone.
 
     The batch grows with the square root of the budget, so that a large budget buys both
-    more steps and less noisy ones; the number of epochs falls from 100 to 30 as the
+    more steps and less noisy ones; the number of epochs falls from 80 to 25 as the
     budget grows from a thousand to a hundred thousand and more.
 
     Args:
@@ -72,7 +72,7 @@ def default_settings(
     """
     decades = math.log10(max(num_simulations, 100) / 1000)
     batch = 2 ** round(math.log2(50 * 10 ** (0.5 * max(decades, 0.0))))
-    epochs = round(min(max(100 * 10 ** (-0.26 * decades), 30), 120))
+    epochs = round(min(max(80 * 10 ** (-0.26 * decades), 25), 100))
     return Settings(
         num_members=num_members,
         num_layers=4 if theta_dim <= 4 else 6,
