@@ -9,9 +9,10 @@ steps, so nothing is gained by keeping them in step.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -26,7 +27,7 @@ from .._core.errors import DataError
 from .._core.progress import Progress, progress
 from ..estimators import Estimator, trainable
 from .build import build_estimator, vector_edges
-from .loop import Data, Split, init, make_optimizer, run_epoch
+from .loop import Recipe, Rows, Split, State, init, make_optimizer, run_epoch
 from .settings import Settings
 
 
@@ -74,74 +75,102 @@ def train_ensemble(
             ever reached a finite validation loss.
     """
     count = len(value)
-    held = max(1, round(settings.validation_fraction * count))
-    if count - held < 10:
-        raise DataError(
-            f"simulations: Expected at least 12 that can be used; got {count}. "
-            "Simulate more."
-        )
+    held = _num_held_out(count, settings)
     key_split, key_weights, key_order = jr.split(key, 3)
-    shapes = {name: values.shape[1:] for name, values in x.items()}
-    edges = vector_edges(x, settings)
-    data = Data(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
-    batch = min(settings.batch_size, count - held)
-    steps = settings.epochs * ((count - held) // batch)
-    optimizer = make_optimizer(settings, steps)
-    rank = value.shape[1]
-    networks = [
-        build_estimator(jr.fold_in(key_weights, m), settings, shapes, edges, rank)
-        for m in range(settings.num_members)
-    ]
-    splits = [
-        _split(jr.fold_in(key_split, m), count, held)
-        for m in range(settings.num_members)
-    ]
-    fixed = eqx.filter(networks[0], trainable(networks[0]), inverse=True)
-
-    def epoch(state, key, data, split):
-        return run_epoch(
-            state, key, data, split, fixed, optimizer, batch, settings.dropout > 0
-        )
-
-    states = [init(network, optimizer) for network in networks]
+    numbers = range(settings.num_members)
+    networks = _networks(key_weights, value, x, settings)
+    splits = [_split(jr.fold_in(key_split, m), count, held) for m in numbers]
+    orders = [jr.fold_in(key_order, m) for m in numbers]
+    rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
+    recipe = _recipe(networks[0], settings, count - held)
+    states = [init(network, recipe.optimizer) for network in networks]
     begun = time.perf_counter()
-    example = (states[0], key_order, data, splits[0])
-    compiled = jax.jit(epoch, donate_argnums=0).lower(*example).compile()
+    compiled = _compile(recipe, states[0], orders[0], rows, splits[0])
     compile_s = time.perf_counter() - begun
 
-    def train(member: int) -> tuple[Any, list[Any]]:
-        order, split = jr.fold_in(key_order, member), splits[member]
-        return _epochs(
-            lambda state: compiled(state, order, data, split),
-            states[member],
-            settings.epochs,
-            bar,
-            stop,
-        )
+    def one_epoch(member: int, state: State) -> tuple[State, Any]:
+        return compiled(state, orders[member], rows, splits[member])
 
-    stop = Event()
-    with progress("Training", settings.epochs * settings.num_members) as bar:
-        with ThreadPoolExecutor(_num_threads()) as pool:
-            try:
-                results = list(pool.map(train, range(settings.num_members)))
-            finally:
-                stop.set()  # after Ctrl-C: end at the next epoch, not at the last
-    histories = [np.array(history) for _, history in results]
-    train_loss, validation, skipped = np.stack(histories, axis=-1).transpose(1, 0, 2)
+    states, (train, validation, skipped) = _train(one_epoch, states, settings.epochs)
     if not np.isfinite(validation).any():
         raise DataError(
             "fit: the loss was never finite. Expected simulations without extreme "
             "outliers; look at the ranges of theta and x."
         )
     return Trained(
-        members=tuple(eqx.combine(state.best, fixed) for state, _ in results),
-        train=train_loss,
+        members=tuple(eqx.combine(state.best, recipe.fixed) for state in states),
+        train=train,
         validation=validation,
         skipped=skipped[-1].astype(int),
         held_out=tuple(np.asarray(split.validation) for split in splits),
         compile_s=compile_s,
         train_s=time.perf_counter() - begun - compile_s,
     )
+
+
+def _num_held_out(count: int, settings: Settings) -> int:
+    held = max(1, round(settings.validation_fraction * count))
+    if count - held < 10:
+        raise DataError(
+            f"simulations: Expected at least 12 that can be used; got {count}. "
+            "Simulate more."
+        )
+    return held
+
+
+def _networks(
+    key: Key[Array, ""],
+    value: np.ndarray,
+    x: Mapping[str, np.ndarray],
+    settings: Settings,
+) -> list[Estimator]:
+    shapes = {name: values.shape[1:] for name, values in x.items()}
+    edges = vector_edges(x, settings)
+    return [
+        build_estimator(
+            jr.fold_in(key, member), settings, shapes, edges, value.shape[1]
+        )
+        for member in range(settings.num_members)
+    ]
+
+
+def _recipe(network: Estimator, settings: Settings, num_rows: int) -> Recipe:
+    batch_size = min(settings.batch_size, num_rows)
+    steps = settings.epochs * (num_rows // batch_size)
+    return Recipe(
+        fixed=eqx.filter(network, trainable(network), inverse=True),
+        optimizer=make_optimizer(settings, steps),
+        batch_size=batch_size,
+        with_dropout=settings.dropout > 0,
+    )
+
+
+def _compile(recipe: Recipe, *example: Any) -> Any:
+    """Compile one epoch of any member; the state given to it is used up."""
+    epoch = jax.jit(partial(run_epoch, recipe), donate_argnums=0)
+    return epoch.lower(*example).compile()
+
+
+def _train(
+    one_epoch: Callable[[int, State], tuple[State, Any]],
+    states: list[State],
+    epochs: int,
+) -> tuple[list[State], np.ndarray]:
+    """Train all members; return last states and history ``(3, epochs, members)``."""
+    stop = Event()
+    with progress("Training", epochs * len(states)) as bar:
+
+        def train(member: int) -> tuple[State, list[Any]]:
+            each = partial(one_epoch, member)
+            return _epochs(each, states[member], epochs, bar, stop)
+
+        with ThreadPoolExecutor(_num_threads()) as pool:
+            try:
+                results = list(pool.map(train, range(len(states))))
+            finally:
+                stop.set()  # after Ctrl-C: end at the next epoch, not at the last
+    histories = np.stack([np.array(history) for _, history in results], axis=-1)
+    return [state for state, _ in results], histories.transpose(1, 0, 2)
 
 
 def _epochs(

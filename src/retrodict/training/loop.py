@@ -16,7 +16,7 @@ from .loss import npe_loss
 from .settings import Settings
 
 
-class Data(NamedTuple):
+class Rows(NamedTuple):
     """Standardized simulations on the device.
 
     Attributes:
@@ -27,9 +27,9 @@ class Data(NamedTuple):
     value: Float[Array, "n dim"]
     x: Mapping[str, Array]
 
-    def rows(self, index: Int[Array, " batch"]) -> "Data":
-        """Gather rows."""
-        return Data(self.value[index], {k: v[index] for k, v in self.x.items()})
+    def take(self, index: Int[Array, " batch"]) -> "Rows":
+        """Gather some of the rows."""
+        return Rows(self.value[index], {k: v[index] for k, v in self.x.items()})
 
 
 class Split(NamedTuple):
@@ -37,6 +37,22 @@ class Split(NamedTuple):
 
     train: Int[Array, " train"]
     validation: Int[Array, " validation"]
+
+
+class Recipe(NamedTuple):
+    """What is the same for every member and every epoch.
+
+    Attributes:
+        fixed: Leaves of the estimator that are not trained.
+        optimizer: Gives a step from a gradient.
+        batch_size: Rows of one step.
+        with_dropout: Whether the estimator draws while it is trained.
+    """
+
+    fixed: PyTree
+    optimizer: optax.GradientTransformation
+    batch_size: int
+    with_dropout: bool
 
 
 class State(NamedTuple):
@@ -102,42 +118,41 @@ def init(estimator: PyTree, optimizer: optax.GradientTransformation) -> State:
 
 
 def run_epoch(
-    state: State,
-    key: Key[Array, ""],
-    data: Data,
-    split: Split,
-    fixed: PyTree,
-    optimizer: optax.GradientTransformation,
-    batch_size: int,
-    with_dropout: bool,
+    recipe: Recipe, state: State, key: Key[Array, ""], rows: Rows, split: Split
 ) -> tuple[State, Info]:
     """Train one pass over the training part, then measure the validation loss.
 
     The order of rows is a function of ``key`` and the epoch, so that a run can be
     continued without remembering it. The last rows that do not fill a batch wait for
     the next epoch's order.
+
+    Args:
+        recipe: Optimizer and batch size.
+        state: What the epoch before left.
+        key: PRNG key of the member, the same in every epoch.
+        rows: All simulations.
+        split: Which of them are trained on.
     """
     key_order, key_dropout = jr.split(jr.fold_in(key, state.epoch))
     order = jr.permutation(key_order, split.train)
-    steps = len(split.train) // batch_size
-    batches = order[: steps * batch_size].reshape(steps, batch_size)
-
-    def loss(weights, rows, key):
-        keys = jr.split(key, batch_size) if with_dropout else None
-        return npe_loss(eqx.combine(weights, fixed), rows.value, rows.x, keys)
+    steps = len(split.train) // recipe.batch_size
+    batches = order[: steps * recipe.batch_size].reshape(steps, recipe.batch_size)
 
     def step(carry, item):
         weights, optimizer_state = carry
         index, number = item
-        rows, key_step = data.rows(index), jr.fold_in(key_dropout, number)
-        value, gradient = jax.value_and_grad(loss)(weights, rows, key_step)
-        updates, optimizer_state = optimizer.update(gradient, optimizer_state, weights)
+        batch, key_step = rows.take(index), jr.fold_in(key_dropout, number)
+        value, gradient = jax.value_and_grad(_loss)(weights, recipe, batch, key_step)
+        updates, optimizer_state = recipe.optimizer.update(
+            gradient, optimizer_state, weights
+        )
         return (optax.apply_updates(weights, updates), optimizer_state), value
 
     (weights, optimizer_state), losses = jax.lax.scan(
         step, (state.weights, state.optimizer), (batches, jnp.arange(steps))
     )
-    validation = validation_loss(eqx.combine(weights, fixed), data, split.validation)
+    estimator = eqx.combine(weights, recipe.fixed)
+    validation = validation_loss(estimator, rows, split.validation)
     better = validation < state.best_loss
     best = jax.tree.map(partial(jnp.where, better), weights, state.best)
     best_loss = jnp.where(better, validation, state.best_loss)
@@ -145,18 +160,25 @@ def run_epoch(
     return state, Info(losses.mean(), validation, optimizer_state.total_notfinite)
 
 
+def _loss(
+    weights: PyTree, recipe: Recipe, batch: Rows, key: Key[Array, ""]
+) -> Float[Array, ""]:
+    keys = jr.split(key, recipe.batch_size) if recipe.with_dropout else None
+    return npe_loss(eqx.combine(weights, recipe.fixed), batch.value, batch.x, keys)
+
+
 def validation_loss(
-    estimator: PyTree, data: Data, rows: Int[Array, " validation"]
+    estimator: PyTree, rows: Rows, held_out: Int[Array, " validation"]
 ) -> Float[Array, ""]:
     """Return the mean loss of the validation part, in chunks of bounded memory."""
-    chunk = min(1024, len(rows))
-    padded = -len(rows) % chunk
-    weight = jnp.pad(jnp.ones(len(rows)), (0, padded)).reshape(-1, chunk)
-    index = jnp.pad(rows, (0, padded)).reshape(-1, chunk)
+    chunk = min(1024, len(held_out))
+    padded = -len(held_out) % chunk
+    weight = jnp.pad(jnp.ones(len(held_out)), (0, padded)).reshape(-1, chunk)
+    index = jnp.pad(held_out, (0, padded)).reshape(-1, chunk)
 
     def total(carry, item):
-        part = data.rows(item[0])
+        part = rows.take(item[0])
         values = jax.vmap(estimator.log_prob)(part.value, part.x)
         return carry - jnp.sum(jnp.where(item[1] > 0, values, 0.0)), None
 
-    return jax.lax.scan(total, jnp.zeros(()), (index, weight))[0] / len(rows)
+    return jax.lax.scan(total, jnp.zeros(()), (index, weight))[0] / len(held_out)
