@@ -23,7 +23,7 @@ STATUSES = (
 Series = np.ndarray | Mapping[str, np.ndarray]
 
 
-def as_series(x: Any) -> dict[str, np.ndarray]:
+def as_series(x: Any) -> dict[str, Any]:
     """Return x as a dictionary of series; a single array is called ``"x"``."""
     return dict(x) if isinstance(x, Mapping) else {"x": x}
 
