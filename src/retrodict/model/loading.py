@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from .._core.errors import ModelError
+from .._core.errors import ModelError, RetrodictError
 from .model import Model
 from .study import Study
 
@@ -56,6 +56,7 @@ def import_file(file: Path) -> ModuleType:
 
     Raises:
         ModelError: If it does not exist or raises on import (message names the line).
+        RetrodictError: What the library itself found wrong in it, unchanged.
     """
     file = file.resolve()
     if not file.is_file():
@@ -70,12 +71,12 @@ def import_file(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except ModelError:
+    except RetrodictError:
         del sys.modules[name]
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        lines = [f for f in traceback.extract_tb(error.__traceback__)]
+        lines = traceback.extract_tb(error.__traceback__)
         own = [f.lineno for f in lines if f.filename == str(file)]
         line = f", line {own[-1]}" if own else ""
         raise ModelError(

@@ -83,6 +83,7 @@ class Model:
         check_names("infer", dict.fromkeys(infer or ()), sorted(known))
         default = [n for n in prior.names if n not in prior.nuisances]
         targets = list(infer) if infer is not None else default
+        _check_unique(targets)
         self.targets = Space(tuple(self._target(n) for n in targets))
         if not self.targets.fields:
             raise ModelError("infer: Expected at least one target; got none.")
@@ -150,8 +151,10 @@ class Model:
         if name in self.prior.names:
             return self.prior.space.select([name]).fields[0]
         item = self.derive[name]
-        constraint = SUPPORTS.get(item.support, item.support)
-        if constraint is None or isinstance(constraint, str):
+        constraint = item.support  # numpyro's parametrized constraints have no hash
+        if isinstance(constraint, str):
+            constraint = SUPPORTS.get(constraint)
+        if constraint is None:
             raise ModelError(
                 f"infer: the derived target {name!r} must declare its support. "
                 f"Expected one of {list(SUPPORTS)} or a numpyro constraint; got "
@@ -184,10 +187,16 @@ def clean_observation(observed: Any) -> Any:
 
 
 def _clean_array(value: Any, name: str) -> np.ndarray:
+    if np.ma.isMaskedArray(value):
+        value = value.astype(np.float64).filled(np.nan)  # masked means missing
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind in "cSU":
+            raise TypeError(array.dtype)  # NumPy would drop the imaginary part
+        array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: Expected an array of numbers; got {value!r}.") from error
+        got = f"{value!r} ({error})"
+        raise DataError(f"{name}: Expected an array of numbers; got {got}.") from error
     bad = ~np.isfinite(array)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -197,6 +206,12 @@ def _clean_array(value: Any, name: str) -> np.ndarray:
             "and do the same in the simulator."
         )
     return array
+
+
+def _check_unique(targets: Sequence[str]) -> None:
+    twice = [name for name in dict.fromkeys(targets) if targets.count(name) > 1]
+    if twice:
+        raise ModelError(f"infer: Expected every target once; got {twice[0]!r} twice.")
 
 
 def _check_derived(derive: Mapping[str, Derived], prior: Prior) -> None:

@@ -16,7 +16,8 @@ from jaxtyping import Array, Key
 from numpyro.infer.util import log_density
 
 from .._core.errors import ModelError
-from .space import Field, Space
+from .describe import describe_distribution
+from .space import Field, Space, refuse_nan
 from .support import from_constraint
 
 
@@ -126,8 +127,11 @@ class Prior:
 
         Returns:
             ``(n,)`` float64; minus infinity outside the support.
+
+        Raises:
+            ValueError: If a parameter is missing, shaped otherwise or NaN.
         """
-        flat = self.space.flatten(theta)
+        flat = refuse_nan(self.space.flatten(theta))
         inside = self.space.contains(flat)
         safe = np.where(inside[:, None], flat, flat[inside][:1] if inside.any() else 1)
         with jax.enable_x64(True):
@@ -144,7 +148,17 @@ class Prior:
 
     def describe(self) -> dict[str, str]:
         """Say in words how each parameter is distributed, for reports."""
-        return {name: _describe(site) for name, site in self._sites.items()}
+        texts = {name: describe_distribution(s) for name, s in self._sites.items()}
+        if self._function is None:
+            return texts
+        sites = _run(self._function, 1)
+        again = {n: describe_distribution(s) for n, s in sites.items()}
+        return {
+            name: text
+            if text == again[name]
+            else f"{text.partition('(')[0]}, given other parameters"
+            for name, text in texts.items()
+        }
 
     def _rows(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         return self.space.unflatten(flat)
@@ -183,13 +197,7 @@ def _trace(function: Callable[[], Any]) -> dict[str, dist.Distribution]:
     Two runs that differ in a site's support reveal a support that depends on other
     parameters: an artifact, which carries no code, could not keep it.
     """
-    runs = []
-    for seed in (0, 1):
-        with numpyro.handlers.seed(rng_seed=seed):
-            runs.append(numpyro.handlers.trace(function).get_trace())
-    first, second = (
-        {k: v["fn"] for k, v in run.items() if v["type"] == "sample"} for run in runs
-    )
+    first, second = _run(function, 0), _run(function, 1)
     if not first:
         raise ModelError("Prior: the numpyro model function has no `numpyro.sample`.")
     for name, site in first.items():
@@ -204,21 +212,22 @@ def _trace(function: Callable[[], Any]) -> dict[str, dist.Distribution]:
     return first
 
 
+def _run(function: Callable[[], Any], seed: int) -> dict[str, dist.Distribution]:
+    with numpyro.handlers.seed(rng_seed=seed):
+        trace = numpyro.handlers.trace(function).get_trace()
+    sites = {k: v for k, v in trace.items() if v["type"] == "sample"}
+    for name, site in sites.items():
+        if site["is_observed"]:
+            raise ModelError(
+                f"Prior: the site {name!r} is observed (`obs=` or `numpyro.factor`). "
+                "Expected a prior alone; the simulator makes the data."
+            )
+    return {name: site["fn"] for name, site in sites.items()}
+
+
 def _field(name: str, site: Any, unit: str | None, label: str | None) -> Field:
     shape = tuple(site.batch_shape) + tuple(site.event_shape)
     base = site.base_dist if isinstance(site, dist.Independent) else site
     log_scale = isinstance(base, dist.LogUniform)
     support = from_constraint(site.support, shape, name, log_scale=log_scale)
     return Field(name, shape, support, unit or "", label or name)
-
-
-def _describe(site: Any) -> str:
-    base = site.base_dist if isinstance(site, dist.Independent) else site
-    parts = []
-    for name in base.arg_constraints:
-        value = getattr(base, name, None)
-        if value is not None:
-            parts.append(f"{name}={np.array2string(np.asarray(value), precision=4)}")
-    shape = tuple(site.batch_shape) + tuple(site.event_shape)
-    suffix = f", shape {shape}" if shape else ""
-    return f"{type(base).__name__}({', '.join(parts)}){suffix}"

@@ -76,7 +76,7 @@ class Space:
         Other keys are ignored.
 
         Raises:
-            ValueError: If a field is missing or has another shape.
+            ValueError: If a field is missing, has another shape or another length.
         """
         columns = []
         for field in self.fields:
@@ -88,10 +88,13 @@ class Space:
             column = np.asarray(values[field.name], dtype=np.float64)
             if column.shape[1:] != field.shape or column.ndim == 0:
                 raise ValueError(
-                    f"theta[{field.name!r}]: Expected shape (n, "
-                    f"{', '.join(map(str, field.shape))}); got {column.shape}."
+                    f"theta[{field.name!r}]: Expected shape ("
+                    f"{', '.join(map(str, ('n', *field.shape)))}); got {column.shape}."
                 )
             columns.append(column.reshape(len(column), -1))
+        lengths = {f.name: len(c) for f, c in zip(self.fields, columns, strict=True)}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"theta: Expected fields of equal length; got {lengths}.")
         return np.concatenate(columns, axis=1)
 
     def unflatten(self, theta: np.ndarray) -> dict[str, np.ndarray]:
@@ -138,6 +141,22 @@ class Space:
         spans = zip(ends - np.asarray(sizes), ends, strict=True)
         parts = [array[..., int(start) : int(end)] for start, end in spans]
         return list(zip(self.fields, parts, strict=True))
+
+
+def refuse_nan(theta: np.ndarray) -> np.ndarray:
+    """Return ``(..., dim)`` as it is; NaN is neither inside a support nor outside it.
+
+    Raises:
+        ValueError: If an entry is NaN (message gives the count and the first index).
+    """
+    bad = np.argwhere(np.isnan(theta))
+    if len(bad):
+        first = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"theta: Expected numbers; got {len(bad)} NaN, the first at index {first}. "
+            "Leave those rows out."
+        )
+    return theta
 
 
 def _join(parts: list[Any], like: Any) -> Any:

@@ -79,7 +79,9 @@ class Support:
     def constrain(self, u: Any) -> Any:
         """Map coordinates ``(..., unconstrained_size)`` to theta ``(..., size)``.
 
-        The result lies strictly inside the support in the precision of ``u``.
+        The result lies inside the support in the precision of ``u``: strictly between
+        bounds; far from the origin, entries of a simplex may round to 0 and neighbours
+        of an ordered vector to equal values.
         """
         xp, special = _namespace(u)
         lower, upper = self._bounds(xp, u.dtype)
@@ -94,11 +96,11 @@ class Support:
             inner = xp.nextafter(lower, upper), xp.nextafter(upper, lower)
             return xp.clip(theta, *inner)
         if self.kind == "simplex":
-            return self._rows(_stick_breaking, u, xp, special)
-        return self._rows(_ordered, u, xp, special)
+            return self._rows(_stick_breaking, u, xp)
+        return self._rows(_ordered, u, xp)
 
     def unconstrain(self, theta: Any) -> Any:
-        """Map theta ``(..., size)`` to finite coordinates ``(..., unconstrained_size)``.
+        """Map theta ``(..., size)`` to finite coordinates; undo :meth:`constrain`.
 
         Values on the edge of the support are moved inside by about rounding error.
         """
@@ -114,11 +116,11 @@ class Support:
         if self.kind in ("interval", "log_interval"):
             return self._to_normal(xp, special, theta, lower, upper)
         if self.kind == "simplex":
-            return self._rows(_stick_breaking_inverse, theta, xp, special)
-        return self._rows(_ordered_inverse, theta, xp, special)
+            return self._rows(_stick_breaking_inverse, theta, xp)
+        return self._rows(_ordered_inverse, theta, xp)
 
     def log_det(self, u: Any) -> Any:
-        r"""Return :math:`\log|\det \partial\theta/\partial u|` at ``u``, shape ``(...)``.
+        r"""Return :math:`\log|\det\partial\theta/\partial u|`, of shape ``(...)``.
 
         For a simplex the density is with respect to all but the last component.
         """
@@ -137,7 +139,7 @@ class Support:
         grid = u.reshape(*u.shape[:-1], *self._row_shape(u))
         if self.kind == "ordered":
             return grid[..., 1:].sum((-1, -2))
-        return _stick_breaking_log_det(grid, xp, special).sum(-1)
+        return _stick_breaking_log_det(grid, xp).sum(-1)
 
     def contains(self, theta: np.ndarray) -> np.ndarray:
         """Say for each row of ``(..., size)`` whether it lies in the support."""
@@ -153,12 +155,12 @@ class Support:
             return good & ((theta >= lower) & (theta <= upper)).all(-1)
         rows = theta.reshape(*theta.shape[:-1], -1, self.shape[-1])
         if self.kind == "ordered":
-            return good & (np.diff(rows, axis=-1) > 0).all((-1, -2))
+            return good & (np.diff(rows, axis=-1) >= 0).all((-1, -2))
         total = np.abs(rows.sum(-1) - 1) < 1e-5
         return good & (total & (rows >= 0).all(-1)).all(-1)
 
     def _bounds(self, xp: Any, dtype: Any) -> tuple[Any, Any]:
-        """Return both bounds; a missing one is 1, a finite dummy with the right sign."""
+        """Return both bounds; a missing one is 1, a dummy with the right sign."""
         lower = xp.asarray(self.lower or (1.0,), dtype=dtype)
         upper = xp.asarray(self.upper or (1.0,), dtype=dtype)
         return lower, upper
@@ -168,9 +170,7 @@ class Support:
             low = lower + (upper - lower) * special.ndtr(u)
             high = upper - (upper - lower) * special.ndtr(-u)
             return xp.where(u < 0, low, high)  # the nearer bound: no cancellation
-        return xp.exp(
-            xp.log(lower) + (xp.log(upper) - xp.log(lower)) * special.ndtr(u)
-        )
+        return xp.exp(xp.log(lower) + (xp.log(upper) - xp.log(lower)) * special.ndtr(u))
 
     def _to_normal(self, xp, special, theta, lower, upper):
         if self.kind == "log_interval":
@@ -185,9 +185,9 @@ class Support:
         rows = self.size // self.shape[-1]
         return rows, array.shape[-1] // rows
 
-    def _rows(self, function, array, xp, special):
+    def _rows(self, function, array, xp):
         grid = array.reshape(*array.shape[:-1], *self._row_shape(array))
-        return function(grid, xp, special).reshape(*array.shape[:-1], -1)
+        return function(grid, xp).reshape(*array.shape[:-1], -1)
 
 
 def _offsets(count: int, xp: Any, dtype: Any) -> Any:
@@ -195,7 +195,8 @@ def _offsets(count: int, xp: Any, dtype: Any) -> Any:
     return xp.log(xp.asarray(np.arange(count, 0, -1), dtype=dtype))
 
 
-def _stick_breaking(u, xp, special):
+def _stick_breaking(u, xp):
+    _, special = _namespace(u)
     fraction = special.expit(u - _offsets(u.shape[-1], xp, u.dtype))
     left = xp.cumprod(1 - fraction, axis=-1)
     one = xp.ones_like(left[..., :1])
@@ -203,7 +204,7 @@ def _stick_breaking(u, xp, special):
     return xp.concatenate([fraction * before, left[..., -1:]], -1)
 
 
-def _stick_breaking_inverse(theta, xp, special):
+def _stick_breaking_inverse(theta, xp):
     tiny = np.finfo(theta.dtype).tiny
     head = theta[..., :-1]
     after = xp.cumsum(theta[..., ::-1], axis=-1)[..., ::-1][..., 1:]
@@ -211,7 +212,7 @@ def _stick_breaking_inverse(theta, xp, special):
     return ratio + _offsets(head.shape[-1], xp, theta.dtype)
 
 
-def _stick_breaking_log_det(u, xp, special):
+def _stick_breaking_log_det(u, xp):
     shifted = u - _offsets(u.shape[-1], xp, u.dtype)
     log_taken = -xp.logaddexp(0.0, -shifted)
     log_left = -xp.logaddexp(0.0, shifted)
@@ -219,11 +220,11 @@ def _stick_breaking_log_det(u, xp, special):
     return (log_taken + log_left + before).sum(-1)
 
 
-def _ordered(u, xp, special):
+def _ordered(u, xp):
     return xp.cumsum(xp.concatenate([u[..., :1], xp.exp(u[..., 1:])], -1), axis=-1)
 
 
-def _ordered_inverse(theta, xp, special):
+def _ordered_inverse(theta, xp):
     steps = theta[..., 1:] - theta[..., :-1]
     tiny = np.finfo(theta.dtype).tiny
     return xp.concatenate([theta[..., :1], xp.log(xp.maximum(steps, tiny))], -1)
@@ -266,8 +267,9 @@ def from_constraint(
             f"Prior: parameter {name!r} has the support {constraint}, which has no "
             f"bijection here. Expected one of: {', '.join(KINDS)}."
         )
-    if kind == "interval" and log_scale:
-        kind = "log_interval"
+    if kind == "interval":
+        _check_width(lower, upper, name)
+        kind = "log_interval" if log_scale else "interval"
     return Support(kind, shape, lower, upper)
 
 
@@ -281,4 +283,20 @@ def _flat_bound(bound: Any, shape: tuple[int, ...], name: str) -> tuple[float, .
             "and compute the dependent one in the simulator or in `derive`."
         )
     values = np.broadcast_to(np.asarray(bound, dtype=np.float64), shape)
+    if np.isinf(values).all():
+        return ()  # no bound at all, as in TruncatedNormal(low=-inf)
+    if not np.isfinite(values).all():
+        raise ModelError(
+            f"Prior: parameter {name!r}: Expected finite bounds, or none for all its "
+            f"components; got {values.tolist()}. Split it into two parameters."
+        )
     return tuple(float(value) for value in values.ravel())
+
+
+def _check_width(lower: tuple[float, ...], upper: tuple[float, ...], name: str) -> None:
+    for low, high in zip(lower, upper, strict=True):
+        if not low < high:
+            raise ModelError(
+                f"Prior: parameter {name!r}: Expected a lower bound below the upper "
+                f"one; got lower {low} and upper {high}. Write the smaller one first."
+            )
