@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ._core.atomic import write_atomic
-from ._core.errors import ModelError
-from ._core.progress import stopwatch
+from ._core.errors import ModelError, StorageError
+from ._core.progress import say, stopwatch
 from ._core.seeds import check_seed, stream_key
 from .diagnostics import c2st
 from .model import Baseline, FigureInput, Model, Study
@@ -100,10 +100,11 @@ def run(
     budget = study.budget if budget is None else budget
     timings: dict[str, float] = {}
     begun = time.perf_counter()
-    write_atomic(out / "command.txt", f"{command or 'retrodict.workflow.run'}\n".encode())
+    _check_fits(posterior, model)
     with stopwatch(timings, "simulate_s"):
-        sims = simulate(model, budget, seed=seed, out=out / "simulations",
-                        workers=workers)
+        sims = simulate(
+            model, budget, seed=seed, out=out / "simulations", workers=workers
+        )
         check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
     posterior = posterior or fit(sims, seed=seed)
     timings["train_s"] = posterior.record.train_s
@@ -118,8 +119,11 @@ def run(
     baseline, scores = None, {}
     if with_baseline and study.baseline is not None:
         with stopwatch(timings, "baseline_s"):
-            baseline = study.baseline(stream_key(seed, "baseline"), model)
-        scores = compare(model, draws, baseline)
+            baseline = _attempt(
+                "The baseline",
+                lambda: study.baseline(stream_key(seed, "baseline"), model),
+            )
+        scores = compare(model, draws, baseline) if baseline is not None else {}
     timings["total_s"] = time.perf_counter() - begun
     summary = build_summary(
         model=model,
@@ -134,8 +138,9 @@ def run(
         scores=scores,
         timings=timings,
     )
-    result = Result(study, sims, posterior, verdict, at, draws, derived, baseline,
-                    summary, out)
+    result = Result(
+        study, sims, posterior, verdict, at, draws, derived, baseline, summary, out
+    )
     write_files(result, command)
     return result
 
@@ -174,13 +179,17 @@ def compare(
     reference, own = (space.unconstrain(model.flatten(d)) for d in (every, draws))
     rows = np.random.RandomState(0).permutation(len(reference))
     count = min(NUM_C2ST, len(reference), len(own))
-    return {"c2st": c2st(reference[rows[:count]], own[:count]), "c2st_draws": count}
+    return {"c2st": c2st(reference[rows[:count]], own[:count])}
 
 
 def write_files(result: Result, command: str) -> None:
     """Write ``samples.nc``, ``summary.json`` and ``report.html``."""
     model, seed = result.study.model, result.summary["seed"]
-    predictive = predictive_draws(model, result.draws, seed)
+    predictive = _attempt(
+        "Simulating at posterior draws",
+        lambda: predictive_draws(model, result.draws, seed),
+    )
+    predictive = {k: v for k, v in (predictive or {}).items() if len(v)}
     write_samples(result, predictive)
     body = json.dumps(result.summary, indent=1, allow_nan=False)
     write_atomic(result.out / "summary.json", (body + "\n").encode())
@@ -193,7 +202,7 @@ def write_samples(result: Result, predictive: Mapping[str, np.ndarray]) -> None:
     import arviz_base
 
     groups = {
-        "posterior": {k: v[None] for k, v in {**result.draws, **result.derived}.items()},
+        "posterior": {k: v[None] for k, v in (result.draws | result.derived).items()},
         "observed_data": as_series(result.study.model.observed),
     }
     if predictive:
@@ -207,8 +216,11 @@ def write_samples(result: Result, predictive: Mapping[str, np.ndarray]) -> None:
     tree = arviz_base.from_dict(groups)
     path = result.out / "samples.nc"
     temporary = path.with_suffix(".tmp")
-    tree.to_netcdf(temporary, engine="h5netcdf")
-    temporary.replace(path)
+    try:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error}.") from error
 
 
 def report_content(
@@ -241,7 +253,7 @@ def report_content(
         labels=_component_labels(shown, model.labels),
         units=_component_labels(shown, model.units),
         posterior=shown,
-        prior=component_draws({k: v for k, v in prior.items()}),
+        prior=component_draws(prior),
         baseline=classical,
         baseline_method=baseline.method if baseline else "",
         baseline_diagnostics=baseline.diagnostics if baseline else {},
@@ -259,7 +271,7 @@ def report_content(
         },
         warnings=tuple((w.code, w.message, w.remedy) for w in result.at.warnings),
         provenance=_provenance(result, command),
-        figures=tuple(figure(figure_input) for figure in study.figures),
+        figures=_own_figures(study, figure_input),
         scores=result.summary.get("baseline", {}).get("scores", {}),
     )
 
@@ -270,6 +282,42 @@ def package_version() -> str:
         return version("retrodict")
     except PackageNotFoundError:
         return "0+unknown"
+
+
+def _attempt(what: str, action: Callable[[], Any]) -> Any:
+    """Return what an action returns; if it raises, say so and return None.
+
+    For the parts of a study that decorate an answer. They are the user's code and may
+    raise anything, which must not cost the run that came before.
+    """
+    try:
+        return action()
+    except Exception as error:  # noqa: BLE001
+        text = " ".join(str(error).split())[:300]
+        say(f"{what} failed ({type(error).__name__}: {text}). The run goes on.")
+        return None
+
+
+def _own_figures(study: Study, shown: FigureInput) -> tuple[tuple[str, Any], ...]:
+    """Draw the study's figures; for one that fails the page shows the error."""
+    drawn = []
+    for function in study.figures:
+        name = f"The figure {getattr(function, '__name__', '')!r}"
+        try:
+            drawn.append(function(shown))
+        except Exception as error:  # noqa: BLE001 (it is the user's code, see _attempt)
+            say(f"{name} failed ({type(error).__name__}: {error}).")
+            drawn.append((f"{name} of the study could not be drawn.", error))
+    return tuple(drawn)
+
+
+def _check_fits(posterior: Posterior | None, model: Model) -> None:
+    """Refuse a posterior of another model than the study's."""
+    if posterior is not None and tuple(posterior.names) != model.target_names:
+        raise ModelError(
+            f"posterior: Expected one of {list(model.target_names)}, the targets of "
+            f"{model.name}; got one of {list(posterior.names)}. Train it anew."
+        )
 
 
 def _component_labels(

@@ -21,6 +21,11 @@ class Progress:
         self._bar.update(self._task, advance=steps, **fields)
 
 
+def say(message: str) -> None:
+    """Say one line to the person, on stderr, where it spoils no data."""
+    sys.stderr.write(message + "\n")
+
+
 _quiet = False
 
 
@@ -48,10 +53,12 @@ def progress(description: str, total: int | None) -> Iterator[Progress]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress as RichProgress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
+    )
+    from rich.progress import (
+        Progress as RichProgress,
     )
 
     columns = (

@@ -23,7 +23,9 @@ app.add_typer(simulate_app, name="simulate")
 ModelArgument = Annotated[
     str, typer.Argument(help="A world's name, or path/to/model.py:name.")
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of every random number.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="Seed of every random number.")
+]
 DataOption = Annotated[
     Path | None, typer.Option(help="Folder with data that are not shipped.")
 ]
@@ -32,7 +34,11 @@ ObservationOption = Annotated[
     typer.Option(help="File with the observation: .json, .npy, .csv or .txt."),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(help="Worker processes for a Python simulator.")
+    int | None, typer.Option(min=1, help="Worker processes for a Python simulator.")
+]
+PartOption = Annotated[str | None, typer.Option(help="Another part of a world.")]
+NoBaselineOption = Annotated[
+    bool, typer.Option("--no-baseline", help="Leave out the classical baseline.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -70,10 +76,8 @@ def run(
     ] = None,
     data: DataOption = None,
     observation: ObservationOption = None,
-    part: Annotated[str | None, typer.Option(help="Another part of a world.")] = None,
-    no_baseline: Annotated[
-        bool, typer.Option("--no-baseline", help="Leave out the classical baseline.")
-    ] = False,
+    part: PartOption = None,
+    no_baseline: NoBaselineOption = False,
     workers: WorkersOption = None,
     strict: StrictOption = False,
     quiet: QuietOption = False,
@@ -81,9 +85,21 @@ def run(
 ) -> None:
     """Simulate, fit, validate, infer and report: the whole job."""
     study = steps.load(model, data=data, observation=observation, part=part)
+    out = out or Path("runs") / study.model.name
+    budget = budget or study.budget
     steps.run(
         study,
-        out or Path("runs") / study.model.name,
+        out,
+        command=steps.command_line(
+            model,
+            out=out,
+            seed=seed,
+            budget=budget,
+            data=data,
+            observation=observation,
+            part=part,
+            no_baseline=no_baseline,
+        ),
         seed=seed,
         budget=budget,
         with_baseline=not no_baseline,
@@ -157,27 +173,35 @@ def infer(
 def report(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(help="Folder of an earlier run.")],
-    seed: SeedOption = 0,
-    budget: Annotated[
-        int | None, typer.Option(min=50, help="Number of training simulations.")
-    ] = None,
     data: DataOption = None,
     observation: ObservationOption = None,
-    no_baseline: Annotated[
-        bool, typer.Option("--no-baseline", help="Leave out the classical baseline.")
-    ] = False,
+    part: PartOption = None,
+    no_baseline: NoBaselineOption = False,
+    strict: StrictOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of an earlier run anew, from its simulations and posterior."""
-    study = steps.load(model, data=data, observation=observation)
+    study = steps.load(model, data=data, observation=observation, part=part)
+    posterior, seed, budget = steps.earlier(out)
     steps.run(
         study,
         out,
+        command=steps.command_line(
+            model,
+            out=out,
+            seed=seed,
+            budget=budget,
+            data=data,
+            observation=observation,
+            part=part,
+            no_baseline=no_baseline,
+        ),
         seed=seed,
         budget=budget,
+        posterior=posterior,
         with_baseline=not no_baseline,
-        reuse=True,
+        strict=strict,
         quiet=quiet,
         as_json=as_json,
     )

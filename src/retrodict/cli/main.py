@@ -12,6 +12,8 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
+from typer.exceptions import Exit, TyperException
+
 from .._core.errors import RetrodictError
 
 
@@ -32,8 +34,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
-    from typer.exceptions import Exit, TyperException
-
     from .app import app
 
     try:
@@ -41,8 +41,7 @@ def run(arguments: list[str]) -> int:
     except Exit as exit_:
         return exit_.exit_code
     except TyperException as error:
-        error.show()
-        return error.exit_code
+        return _usage(error)
     except RetrodictError as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -51,12 +50,13 @@ def run(arguments: list[str]) -> int:
             INTERRUPTED,
         )
     except OSError as error:
-        return _say(f"{error.filename or 'input/output'}: {error.strerror}.", IO)
+        what = error.filename or "Reading or writing failed"
+        return _say(f"{what}: {error.strerror or error}.", IO)
     except (ValueError, TypeError) as error:
         if _raised_here(error):
             return _say(str(error), USAGE)
         return _internal(error)
-    except Exception as error:  # the last resort: say it in one line all the same
+    except Exception as error:  # noqa: BLE001 (the last resort: one line all the same)
         return _internal(error)
     return 0
 
@@ -69,8 +69,20 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"retrodict: error: {message}", file=sys.stderr)
+    print(f"retrodict: error: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def _usage(error: TyperException) -> int:
+    """Say what is wrong with the words of a command, and where its help is."""
+    message = error.format_message()
+    if not message:  # no words at all: typer has shown the help
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "retrodict"
+    if not message.endswith("."):
+        message += "."
+    return _say(f"{message} See: {path} --help", error.exit_code)
 
 
 def _internal(error: Exception) -> int:

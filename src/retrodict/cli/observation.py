@@ -28,7 +28,9 @@ def read_observation(path: Path) -> Any:
     try:
         return readers[path.suffix](path)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as an observation: {error}.") from error
+        raise DataError(
+            f"{path}: cannot be read as an observation: {error}."
+        ) from error
 
 
 def _json(path: Path) -> Any:

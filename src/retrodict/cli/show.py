@@ -1,16 +1,18 @@
 """Results as text: tables on stdout, talk on stderr."""
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 if TYPE_CHECKING:
     from ..simulations import Simulations
-    from ..trust import Verdict
+    from ..trust import Check, Verdict
 
 
 STYLES = {"trusted": "bold green", "caution": "bold yellow", "rejected": "bold red"}
@@ -25,14 +27,9 @@ def talk(message: str) -> None:
 def print_answer(
     summary: Mapping[str, Any], verdict: "Verdict", warnings: Iterable[Any]
 ) -> None:
-    """Print the verdict, what is wrong, and the table of parameters."""
-    console = _console()
-    console.print(verdict.headline, style=STYLES[verdict.verdict])
-    for check in verdict.checks:
-        if check.status != "pass":
-            console.print(f"  {MARKS[check.status]} {check.message} {check.remedy}")
-    for warning in warnings:
-        console.print(f"  [yellow]{warning.code}[/] {warning.message} {warning.remedy}")
+    """Print the verdict, what is wrong and what to do, and the table of parameters."""
+    _print_findings(verdict, [c for c in verdict.checks if c.status != "pass"])
+    _print_warnings(warnings)
     everything = {**summary["parameters"], **summary["derived"]}
     baseline = summary.get("baseline", {})
     other = {**baseline.get("parameters", {}), **baseline.get("derived", {})}
@@ -46,29 +43,62 @@ def print_parameters(
 ) -> None:
     """Print mean, sd and 90 % interval, and the baseline's beside them."""
     table = Table(box=None, pad_edge=False)
-    columns = ["", "mean", "sd", "5 %", "95 %"] + (["baseline", "sd"] if baseline else [])
-    for number, title in enumerate([*columns, "unit"]):
-        right = 0 < number < len(columns)
-        table.add_column(title, justify="right" if right else "left")
+    table.add_column("", overflow="fold")
+    titles = ["mean", "sd", "5 %", "95 %"] + (["baseline", "sd"] if baseline else [])
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("unit" if any(r["unit"] for r in parameters.values()) else "")
     for name, row in parameters.items():
         cells = [_number(row[key]) for key in ("mean", "sd", "q05", "q95")]
         if baseline:
             other = baseline.get(name)
             cells += [_number(other[k]) if other else "" for k in ("mean", "sd")]
-        table.add_row(name, *cells, row["unit"])
+        table.add_row(Text(name), *cells, Text(row["unit"]))
     console = _console()
+    console.print()
     console.print(table)
     if method:
-        console.print(f"Baseline: {method}.")
+        console.print(f"Baseline: {method}.", markup=False)
 
 
 def print_checks(verdict: "Verdict") -> None:
     """Print the verdict and every check."""
+    _print_findings(verdict, verdict.checks)
+
+
+def _print_findings(verdict: "Verdict", checks: Iterable["Check"]) -> None:
+    """Print the headline, each finding, and once what may be done about them."""
     console = _console()
-    console.print(verdict.headline, style=STYLES[verdict.verdict])
-    for check in verdict.checks:
-        line = f"  {MARKS[check.status]} [bold]{check.code}[/] {check.message}"
-        console.print(f"{line} {check.remedy}".rstrip())
+    console.print(Text(verdict.headline, STYLES[verdict.verdict]))
+    checks = list(checks)
+    for check in checks:
+        console.print(_hanging(MARKS[check.status], check.message))
+    remedies = dict.fromkeys(s for c in checks for s in _sentences(c.remedy))
+    if remedies:
+        console.print("What to do:")
+        for sentence in remedies:
+            console.print(_hanging("  -", sentence))
+
+
+def _print_warnings(warnings: Iterable[Any]) -> None:
+    console = _console()
+    for warning in warnings:
+        words = f"{warning.message} {warning.remedy}".strip()
+        console.print(_hanging("[yellow]x_obs[/]", words))
+
+
+def _hanging(mark: str, words: str) -> Table:
+    """Lay out a paragraph whose further lines are indented below its first."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_row(mark, Text(words))
+    return grid
+
+
+def _sentences(text: str) -> list[str]:
+    parts = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text.strip())
+    return [part for part in parts if part]
 
 
 def print_counts(simulations: "Simulations") -> None:
@@ -81,8 +111,12 @@ def print_counts(simulations: "Simulations") -> None:
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    """Wrap at the width of the terminal; never in a pipe, where programs read lines."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    return console
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

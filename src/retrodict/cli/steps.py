@@ -1,12 +1,11 @@
 """What each command does: load, call the library, print.
 
-The library is imported inside the commands: ``--help`` and usage errors need none of it.
+The library is imported inside the commands: ``--help`` and wrong usage need none of it.
 """
 
 import contextlib
 import json
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from .show import print_answer, print_checks, print_counts, print_parameters, ta
 
 if TYPE_CHECKING:
     from ..model import Study
+    from ..posterior import Posterior
 
 
 def load(
@@ -47,7 +47,7 @@ def load(
     if part is not None:
         if part not in study.parts:
             raise ModelError(
-                f"--part: Expected one of {sorted(study.parts) or 'none'} (the parts of "
+                f"--part: Expected one of {sorted(study.parts)} (the parts of "
                 f"{reference}); got {part!r}."
             )
         study = as_study(study.parts[part](), f"part {part!r}")
@@ -71,26 +71,50 @@ def run(
     strict: bool = False,
     quiet: bool = False,
     as_json: bool = False,
-    reuse: bool = False,
     **options: Any,
 ) -> None:
-    """Run a study (with its posterior of before, if ``reuse``) and print the answer."""
+    """Run a study and print the answer."""
     from .. import workflow
-    from ..posterior import load as load_posterior
 
-    posterior = load_posterior(out / "posterior.retrodict") if reuse else None
-    command = shlex.join(["retrodict", *sys.argv[1:]])
     with _silence(quiet):
-        result = workflow.run(
-            study, out, posterior=posterior, command=command, **options
-        )
+        result = workflow.run(study, out, **options)
     if as_json:
-        typer.echo(json.dumps(result.summary, indent=1))
+        typer.echo(json.dumps(result.summary, indent=1, allow_nan=False))
     elif not quiet:
         print_answer(result.summary, result.verdict, result.at.warnings)
     if not quiet:
         talk(f"Report: {result.out / 'report.html'}")
     _exit_unless_trusted(strict, result.verdict.verdict)
+
+
+def earlier(out: Path) -> "tuple[Posterior, int, int]":
+    """Return the posterior of an earlier run, its seed and its budget.
+
+    Raises:
+        ArtifactError: If there is none, or it is damaged.
+    """
+    from ..posterior import load as load_posterior
+
+    posterior = load_posterior(out / "posterior.retrodict")
+    return posterior, posterior.record.seed, posterior.record.num_simulations
+
+
+def command_line(model: str, **options: Any) -> str:
+    """Return the command that repeats a run, defaults of today spelt out.
+
+    Args:
+        model: The word that names the study.
+        **options: Values of the options of ``retrodict run``; None and False are those
+            that were not given.
+    """
+    words = ["retrodict", "run", model]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(str(value))
+    return shlex.join(words)
 
 
 def simulate(

@@ -193,7 +193,6 @@ def score_lines(content: ReportContent) -> list[tuple[str, str, str]]:
     reading = {
         "c2st": "share of draws that a classifier tells apart from the baseline's: "
         "0.50 means it can only guess, 1.00 means no overlap",
-        "c2st_draws": "draws of each that the classifier saw",
         "mmd": "maximum mean discrepancy: 0 means equal",
     }
     return [

@@ -48,7 +48,8 @@ class ReportContent:
             count, ``seconds``.
         warnings: ``(code, message, remedy)`` about the observation.
         provenance: Versions, seeds and times; the entry ``command`` reproduces the run.
-        figures: ``(caption, figure)`` of the study's own.
+        figures: ``(caption, figure)`` of the study's own, or the exception in place of
+            a figure that failed.
         scores: Distances to the baseline, such as ``{"c2st": 0.53}``.
     """
 

@@ -115,9 +115,15 @@ def training(content: ReportContent) -> Illustration | None:
 
 def of_the_study(content: ReportContent) -> list[Illustration]:
     """Encode the figures that the study drew itself."""
+
+    def draw(figure: Any) -> Any:
+        if isinstance(figure, Exception):  # what the study's function raised
+            raise figure
+        return figure
+
     return [
         Illustration(
-            (picture(short(caption, 400), lambda f=figure: f),), caption, "row"
+            (picture(short(caption, 400), lambda f=figure: draw(f)),), caption, "row"
         )
         for caption, figure in content.figures
     ]

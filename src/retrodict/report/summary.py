@@ -1,5 +1,6 @@
 """``summary.json``: the whole result as plain values, equal for equal seeds."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,20 +78,38 @@ def build_summary(
         "warnings": [warning.code for warning in at.warnings],
         "parameters": summarize_draws(draws, model.units),
         "derived": summarize_draws(derived, model.units),
+    }
+    if baseline is not None:
+        summary["baseline"] = _summarize_baseline(model, baseline, scores)
+    summary |= {
         "validation": verdict.to_dict(),
         "timings": {name: round(value, 3) for name, value in timings.items()},
     }
-    if baseline is not None:
-        names = [field.name for field in model.targets.fields]
-        own = model.derived(baseline.draws)
-        every = {**baseline.draws, **own}
-        summary["baseline"] = {
-            "method": baseline.method,
-            "parameters": summarize_draws({n: every[n] for n in names}, model.units),
-            "derived": summarize_draws(
-                {n: v for n, v in own.items() if n not in names}, model.units
-            ),
-            "diagnostics": {k: float(v) for k, v in baseline.diagnostics.items()},
-            "scores": {k: float(v) for k, v in scores.items()},
-        }
-    return summary
+    return _strict(summary)
+
+
+def _strict(value: Any) -> Any:
+    """Make a value strict JSON, which has no NaN and no infinity: they become null."""
+    if isinstance(value, Mapping):
+        return {name: _strict(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _summarize_baseline(
+    model: Model, baseline: Baseline, scores: Mapping[str, float]
+) -> dict[str, Any]:
+    names = [field.name for field in model.targets.fields]
+    own = model.derived(baseline.draws)
+    every = {**baseline.draws, **own}
+    others = {n: v for n, v in own.items() if n not in names}
+    return {
+        "method": baseline.method,
+        "parameters": summarize_draws({n: every[n] for n in names}, model.units),
+        "derived": summarize_draws(others, model.units),
+        "diagnostics": {k: float(v) for k, v in baseline.diagnostics.items()},
+        "scores": {k: float(v) for k, v in scores.items()},
+    }

@@ -1,5 +1,6 @@
 """Simulate at given parameters: predictive simulations instead of a campaign."""
 
+import contextlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -27,7 +28,8 @@ def simulate_at(
         theta: One array ``(n, *shape)`` per sampled parameter.
 
     Returns:
-        Series ``(n, *shape)`` by name (``"x"`` when x is one array).
+        Series ``(m, *shape)`` by name (``"x"`` when x is one array), of the ``m <= n``
+        rows that succeed: those that raise or are not finite are left out.
 
     Raises:
         ValueError: If a sampled parameter is missing.
@@ -38,10 +40,22 @@ def simulate_at(
         keys = jax.vmap(partial(jr.fold_in, key))(np.arange(count, dtype=np.uint32))
         arrays = {k: jnp.asarray(v, jnp.float32) for k, v in rows.items()}
         x = as_series(compiled_simulator(model)(keys, arrays))
-        return {name: np.asarray(values) for name, values in x.items()}
+        return _finite({name: np.asarray(values) for name, values in x.items()})
     rng = numpy_generator(key)
-    outputs = [
-        as_series(model.simulator.function(rng, {k: v[i] for k, v in rows.items()}))
-        for i in range(count)
-    ]
-    return {k: np.stack([np.asarray(o[k]) for o in outputs]) for k in outputs[0]}
+    outputs = []
+    for i in range(count):
+        # The user's code may raise anything, as it may in a campaign.
+        with contextlib.suppress(Exception):
+            x = model.simulator.function(rng, {k: v[i] for k, v in rows.items()})
+            outputs.append({k: np.asarray(v) for k, v in as_series(x).items()})
+    shapes = [{k: v.shape for k, v in output.items()} for output in outputs]
+    alike = [o for o, s in zip(outputs, shapes, strict=True) if s == shapes[0]]
+    return _finite(
+        {k: np.stack([o[k] for o in alike]) for k in alike[0]} if alike else {}
+    )
+
+
+def _finite(x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Keep the rows that are finite in every series."""
+    good = [np.isfinite(v.reshape(len(v), -1)).all(1) for v in x.values()]
+    return {name: values[np.all(good, axis=0)] for name, values in x.items()}

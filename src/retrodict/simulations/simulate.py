@@ -1,7 +1,6 @@
 """``simulate``: parameters from the prior, output from the simulator, at any scale."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from .._core.compilation import use_compilation_cache
-from .._core.errors import DataError, InterruptedRun
-from .._core.progress import progress
+from .._core.errors import DataError, InterruptedRun, ModelError
+from .._core.progress import progress, say
 from .._core.seeds import check_seed
-from ..model import JaxSimulator, Model
+from ..model import JaxSimulator, Model, unknown_parameter
 from .campaign import Campaign, Engine
 from .dataset import Block, Simulations, as_series, join_blocks
 from .inline import InlineEngine, trace_simulator
@@ -98,11 +97,10 @@ def _engine(model: Model, workers: int | None) -> Engine:
         raise ValueError(f"workers: Expected at least 1; got {workers}.")
     location = model.simulator.location()
     if location is None:
-        print(
+        say(
             "The simulator exists only in this process (a notebook, script or inner "
             "function), so it runs here, one row after another. Put it into a file of "
-            "its own to run it in worker processes.",
-            file=sys.stderr,
+            "its own to run it in worker processes."
         )
         return SerialEngine()
     return PoolEngine(*location, workers or os.cpu_count() or 1)
@@ -150,11 +148,27 @@ def _check_first(block: Block, model: Model) -> None:
         return
     texts = list(dict.fromkeys(block.errors.values()))[:3]
     reason = "; ".join(texts) or "every output holds NaN or infinity"
-    theta = {k: np.round(v[0], 4).tolist() for k, v in block.theta.items()}
+    unknown = _missing_parameter(block, model)
+    if unknown is not None:
+        raise unknown
+    theta = {
+        k: np.round(v[0].astype(float), 4).tolist() for k, v in block.theta.items()
+    }
     raise DataError(
         f"simulator: all of the first {len(block)} simulations failed: {reason}. The "
         f"first had theta = {theta}. Run the simulator there and mend it."
     )
+
+
+def _missing_parameter(block: Block, model: Model) -> ModelError | None:
+    """Recognize a simulator that asks, in every row, for a parameter there is not."""
+    texts = set(block.errors.values())
+    if len(texts) != 1 or len(block.errors) < len(block):
+        return None
+    kind, _, name = texts.pop().partition(": ")
+    if kind != "KeyError" or name.strip("'\"") in model.prior.names:
+        return None
+    return unknown_parameter("simulator", KeyError(name.strip("'\"")), model)
 
 
 def check_shapes(model: Model, shapes: dict[str, tuple[int, ...]]) -> None:
