@@ -8,7 +8,6 @@ from .standardize import Affine, ChannelScaler, VectorScaler, apply_scalers, fit
 
 
 __all__ = [
-    "MLP",
     "AbstractDensity",
     "AbstractEmbedding",
     "Affine",
@@ -17,6 +16,7 @@ __all__ = [
     "Estimator",
     "Frozen",
     "Joined",
+    "MLP",
     "SplineCoupling",
     "VectorScaler",
     "apply_scalers",

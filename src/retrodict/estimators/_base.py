@@ -122,7 +122,9 @@ def normal_log_prob(noise: Float[Array, " dim"]) -> Float[Array, ""]:
     return -0.5 * jnp.sum(noise**2) - 0.5 * noise.size * math.log(2 * math.pi)
 
 
-def dense(key: Key[Array, ""], in_dim: int, out_dim: int, scale: float) -> eqx.nn.Linear:
+def dense(
+    key: Key[Array, ""], in_dim: int, out_dim: int, scale: float
+) -> eqx.nn.Linear:
     """Return a linear layer with normal weights of sd ``scale/sqrt(in_dim)``, bias 0.
 
     A scale of 0 makes whatever follows start as a function of its bias alone.

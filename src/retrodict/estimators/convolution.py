@@ -6,8 +6,8 @@ together; for short vectors the perceptron is better.
 
 Source: the residual-free variant of He et al. (2016), arXiv:1512.03385, with the pooled
 statistics of Lin et al. (2014), arXiv:1312.4400.
-Deviations from the source: no normalization over the batch, so that one item's embedding
-never depends on another's.
+Deviations from the source: no normalization over the batch, so that the embedding of
+one item never depends on another's.
 """
 
 from collections.abc import Mapping

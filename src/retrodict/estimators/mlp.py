@@ -65,7 +65,7 @@ class MLP(AbstractEmbedding):
     def __init__(
         self,
         key: Key[Array, ""],
-        edges: Float[Array, "columns edges"],
+        edges: Float[Array | np.ndarray, "columns edges"],
         *,
         width: int = 128,
         out_dim: int = 64,

@@ -1,8 +1,8 @@
 r"""Monotonic rational-quadratic splines of one variable.
 
-On ``num_bins`` bins of :math:`[-B, B]` the spline is a quotient of quadratics with given
-widths, heights and slopes at the knots; outside it is the identity. Both directions and
-the log-slope are closed forms.
+On ``num_bins`` bins of :math:`[-B, B]` the spline is a quotient of quadratics with
+given widths, heights and slopes at the knots; outside it is the identity. Both
+directions and the log-slope are closed forms.
 
 Source: Durkan, Bekasov, Murray, Papamakarios (2019), Neural spline flows,
 arXiv:1906.04032, eqs. 4 to 8 and 29.

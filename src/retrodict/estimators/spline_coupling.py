@@ -1,9 +1,9 @@
 r"""Neural spline coupling flow with conditional location and scale.
 
 The value is first centred and whitened by a Gaussian whose mean and triangular factor
-depend on the condition, :math:`v = T(c)\,(\theta - \mu(c))`, then passed through coupling
-layers: each bends one half of the components by rational-quadratic splines whose
-parameters are a network of the other half and of the condition.
+depend on the condition, :math:`v = T(c)\,(\theta - \mu(c))`, then passed through
+coupling layers: each bends one half of the components by rational-quadratic splines
+whose parameters are a network of the other half and of the condition.
 
 The first step lets a posterior be much narrower than the prior without spending spline
 bins on finding it; the splines then only learn its shape.

@@ -25,7 +25,7 @@ class Affine:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> "Affine":
-        """Fit to the finite rows of ``(n, columns)``; constancy is judged relatively."""
+        """Fit to the finite rows of ``(n, columns)``; constancy is relative."""
         eps = np.finfo(values.dtype if values.dtype.kind == "f" else np.float64).eps
         values = values.astype(np.float64)
         size = np.abs(values).max(0)

@@ -1,10 +1,17 @@
 """What a scientist uses: sample, log_prob, mode, summaries, and the artifact."""
 
-from .artifact import load
 from .conditioned import ConditionedPosterior, summarize
 from .fit import fit
+from .load import load
 from .posterior import Posterior
 from .warnings import PosteriorWarning
 
 
-__all__ = ["ConditionedPosterior", "Posterior", "PosteriorWarning", "fit", "load", "summarize"]
+__all__ = [
+    "ConditionedPosterior",
+    "Posterior",
+    "PosteriorWarning",
+    "fit",
+    "load",
+    "summarize",
+]

@@ -59,7 +59,9 @@ def read_archive(path: Path, expected: set[str]) -> dict[str, bytes]:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ArtifactError("too-large", f"{path} is larger than {MAX_BYTES} bytes.")
+            raise ArtifactError(
+                "too-large", f"{path} is larger than {MAX_BYTES} bytes."
+            )
         with zipfile.ZipFile(path) as archive:
             _check_entries(archive, path)
             manifest = from_json(archive.read(MANIFEST), path)
@@ -81,7 +83,7 @@ def read_archive(path: Path, expected: set[str]) -> dict[str, bytes]:
         raise ArtifactError(
             "unreadable",
             f"{path} is damaged or is not an artifact ({type(error).__name__}: {error}"
-            "). Save the posterior again, or copy the file again from where it is whole.",
+            "). Save the posterior again, or copy it again from where it is whole.",
         ) from error
     for name, body in members.items():
         if hashlib.sha256(body).hexdigest() != manifest["members"][name]["sha256"]:
@@ -164,7 +166,8 @@ def _check_entries(archive: zipfile.ZipFile, path: Path) -> None:
             or stat.S_ISLNK(entry.external_attr >> 16)
         ):
             raise ArtifactError(
-                "members", f"{path}: member {entry.filename[:80]!r} is not plainly stored."
+                "members",
+                f"{path}: member {entry.filename[:80]!r} is not plainly stored.",
             )
 
 

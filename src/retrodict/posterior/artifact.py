@@ -1,8 +1,8 @@
-"""Save and load a posterior: one file, no code, verified before it is used."""
+"""The parts of a posterior in one file: no code, verified before it is used."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,7 +24,6 @@ from .archive import (
     write_archive,
 )
 from .network import Network
-from .posterior import Posterior
 from .record import Record
 from .spec import ArtifactSpec, SeriesSpec, field_spec, settings_spec
 
@@ -41,46 +40,48 @@ HISTORY = ("train", "validation", "prior_mean", "prior_sd")
 PREVIEW_TOLERANCE = 1e-2
 
 
-def save(posterior: Posterior, path: str | Path) -> None:
-    """Write a posterior to one file.
+class Parts(NamedTuple):
+    """What a posterior is made of.
 
-    Args:
-        posterior: What to save.
-        path: Where; an existing file is replaced only when the new one is complete.
+    Attributes:
+        network: The trained ensemble.
+        reference: What simulated x look like.
+        record: How it was made.
+        preview: A few simulations, series and theta, that loading is tested on.
+    """
+
+    network: Network
+    reference: OutlierReference
+    record: Record
+    preview: tuple[Mapping[str, np.ndarray], np.ndarray]
+
+
+def write_artifact(path: Path, parts: Parts) -> None:
+    """Write the parts to one file, replacing another only when it is complete.
 
     Raises:
         StorageError: If the file cannot be written.
     """
-    record = vars(posterior.record)
+    record = vars(parts.record)
     facts = {k: _plain(v) for k, v in record.items() if k not in HISTORY}
     members = {
-        "spec.json": to_json(_describe(posterior).model_dump(mode="json")),
+        "spec.json": to_json(_describe(parts).model_dump(mode="json")),
         "training.json": to_json(facts),
-        "weights.safetensors": to_tensors(_weights(posterior.network.members)),
-        "statistics.safetensors": to_tensors(_statistics(posterior)),
-        "preview.safetensors": to_tensors(_preview(posterior)),
+        "weights.safetensors": to_tensors(_weights(parts.network.members)),
+        "statistics.safetensors": to_tensors(_statistics(parts)),
+        "preview.safetensors": to_tensors(_preview(parts)),
     }
-    version = posterior.record.versions.get("retrodict", "")
-    write_archive(Path(path), members, version)
+    version = parts.record.versions.get("retrodict", "")
+    write_archive(path, members, version)
 
 
-def load(path: str | Path) -> Posterior:
-    """Read a posterior; nothing in the file is executed.
-
-    Checksums, structure, finiteness and a stored prediction are verified first.
-
-    Args:
-        path: A file written by :meth:`Posterior.save`.
-
-    Returns:
-        A posterior whose predictions equal those of the saved one: to the bit on the
-        same machine and versions.
+def read_artifact(path: Path) -> Parts:
+    """Read the parts and verify checksums, structure and a stored prediction.
 
     Raises:
         ArtifactError: If the file is missing, damaged, tampered with, or of a schema
             that this version does not know.
     """
-    path = Path(path)
     members = read_archive(path, MEMBERS)
     try:
         spec = ArtifactSpec.model_validate_json(members["spec.json"])
@@ -89,8 +90,8 @@ def load(path: str | Path) -> Posterior:
             for name in ("weights", "statistics", "preview")
         }
         facts = from_json(members["training.json"], path)
-        posterior = _assemble(spec, tensors, facts, path)
-        _self_test(posterior, tensors["preview"], path)
+        parts = _assemble(spec, tensors, facts, path)
+        _self_test(parts, tensors["preview"], path)
     except ArtifactError:
         raise
     except ValidationError as error:
@@ -101,11 +102,11 @@ def load(path: str | Path) -> Posterior:
         raise ArtifactError(
             "content", f"{path}: {type(error).__name__}: {error}."
         ) from error
-    return posterior
+    return parts
 
 
-def _describe(posterior: Posterior) -> ArtifactSpec:
-    network = posterior.network
+def _describe(parts: Parts) -> ArtifactSpec:
+    network = parts.network
     series = {}
     for name, scaler in network.scalers.items():
         vector = isinstance(scaler, VectorScaler)
@@ -117,7 +118,7 @@ def _describe(posterior: Posterior) -> ArtifactSpec:
         )
     return ArtifactSpec(
         estimator="npe/spline-coupling@1",
-        model_name=posterior.record.model_name,
+        model_name=parts.record.model_name,
         settings=settings_spec(network.settings),
         fields=[field_spec(field) for field in network.space.fields],
         series=series,
@@ -130,7 +131,7 @@ def _assemble(
     tensors: Mapping[str, Mapping[str, np.ndarray]],
     facts: Mapping[str, Any],
     path: Path,
-) -> Posterior:
+) -> Parts:
     statistics = tensors["statistics"]
     scalers = {
         name: scaler_from_arrays(item.scaler, _below(statistics, f"scaler/{name}/"))
@@ -152,7 +153,7 @@ def _assemble(
     arrays = {name: statistics[f"history/{name}"] for name in HISTORY}
     record = Record(**{**facts, "skipped": tuple(facts["skipped"]), **arrays})
     preview = _below(tensors["preview"], "x/"), tensors["preview"]["theta"]
-    return Posterior(network, reference, record, preview)
+    return Parts(network, reference, record, preview)
 
 
 def _weights(members: tuple[Estimator, ...]) -> dict[str, np.ndarray]:
@@ -173,8 +174,9 @@ def _fill(
     skeleton: Estimator, weights: Mapping[str, np.ndarray], count: int, path: Path
 ) -> tuple[Estimator, ...]:
     """Put the stored arrays into the skeleton's places, comparing shape and type."""
-    expected = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in
-                _named_leaves(skeleton)}
+    expected = {
+        name: (leaf.shape, str(leaf.dtype)) for name, leaf in _named_leaves(skeleton)
+    }
     wanted = {f"member{m}{n}": v for m in range(count) for n, v in expected.items()}
     found = {name: (value.shape, str(value.dtype)) for name, value in weights.items()}
     if found != wanted:
@@ -182,14 +184,13 @@ def _fill(
         raise ArtifactError("weights", f"{path}: the weights do not fit: {odd}.")
     if not all(np.isfinite(value).all() for value in weights.values()):
         raise ArtifactError("weights", f"{path}: a weight is not finite.")
-    is_place = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)  # noqa: E731
-    places, treedef = jax.tree.flatten(skeleton, is_leaf=is_place)
+    places, treedef = jax.tree.flatten(skeleton, is_leaf=_is_place)
     members = []
     for number in range(count):
         names = iter(expected)
         filled = [
             jnp.asarray(weights[f"member{number}{next(names)}"])
-            if is_place(leaf)
+            if _is_place(leaf)
             else leaf
             for leaf in places
         ]
@@ -197,35 +198,37 @@ def _fill(
     return tuple(members)
 
 
-def _statistics(posterior: Posterior) -> dict[str, np.ndarray]:
-    network = posterior.network
+def _is_place(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _statistics(parts: Parts) -> dict[str, np.ndarray]:
+    network = parts.network
     arrays = {"scale/mean": network.scale.mean, "scale/scale": network.scale.scale}
     for name, scaler in network.scalers.items():
         for key, value in scaler_arrays(scaler).items():
             arrays[f"scaler/{name}/{key}"] = value
-    for key, value in posterior.reference.to_arrays().items():
+    for key, value in parts.reference.to_arrays().items():
         arrays[f"reference/{key}"] = np.asarray(value)
     for name in HISTORY:
-        arrays[f"history/{name}"] = getattr(posterior.record, name)
+        arrays[f"history/{name}"] = getattr(parts.record, name)
     return arrays
 
 
-def _preview(posterior: Posterior) -> dict[str, np.ndarray]:
-    series, theta = posterior.preview
+def _preview(parts: Parts) -> dict[str, np.ndarray]:
+    series, theta = parts.preview
     arrays = {f"x/{name}": value for name, value in series.items()}
-    return arrays | {"theta": theta, "log_prob": _predict(posterior)}
+    return arrays | {"theta": theta, "log_prob": _predict(parts)}
 
 
-def _predict(posterior: Posterior) -> np.ndarray:
-    series, theta = posterior.preview
-    network = posterior.network
+def _predict(parts: Parts) -> np.ndarray:
+    series, theta = parts.preview
+    network = parts.network
     return network.log_prob(theta[:, None], network.embed(series))[:, 0]
 
 
-def _self_test(
-    posterior: Posterior, preview: Mapping[str, np.ndarray], path: Path
-) -> None:
-    found, stored = _predict(posterior), preview["log_prob"]
+def _self_test(parts: Parts, preview: Mapping[str, np.ndarray], path: Path) -> None:
+    found, stored = _predict(parts), preview["log_prob"]
     if not np.allclose(found, stored, rtol=PREVIEW_TOLERANCE, atol=PREVIEW_TOLERANCE):
         raise ArtifactError(
             "self-test",

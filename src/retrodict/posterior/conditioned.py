@@ -68,7 +68,15 @@ class ConditionedPosterior:
     def sample_flat(
         self, key: Key[Array, ""], num_samples: int
     ) -> Float[np.ndarray, "num_samples theta_dim"]:
-        """Draw parameters as one array, components in flat order."""
+        """Draw parameters as one array, components in flat order.
+
+        Args:
+            key: PRNG key.
+            num_samples: Number of draws.
+
+        Raises:
+            ValueError: If ``num_samples`` is less than 1.
+        """
         if num_samples < 1:
             raise ValueError(f"num_samples: Expected at least 1; got {num_samples}.")
         return self.network.sample(key, self._context, num_samples)[0]
@@ -146,7 +154,9 @@ def summarize(draws: Float[np.ndarray, " num_samples"], unit: str) -> dict[str, 
     """Return mean, sd and quantiles of draws of one component, with its unit."""
     numbers = {"mean": float(np.mean(draws)), "sd": float(np.std(draws))}
     levels = np.quantile(draws, list(QUANTILES.values()))
-    return numbers | dict(zip(QUANTILES, map(float, levels), strict=True)) | {"unit": unit}
+    return (
+        numbers | dict(zip(QUANTILES, map(float, levels), strict=True)) | {"unit": unit}
+    )
 
 
 def find_mode(
@@ -173,7 +183,7 @@ def find_mode(
     return candidates[np.argmax(at.log_prob(candidates))]
 
 
-def _descend(value_and_grad: Any, v: Array, steps: int = 300) -> Array:
+def _descend(value_and_grad: Any, v: Any, steps: int = 300) -> Array:
     optimizer = optax.adam(optax.cosine_decay_schedule(0.05, steps))
     state = optimizer.init(v)
     for _ in range(steps):

@@ -49,9 +49,10 @@ def fit(
         DataError: If more than 20 % of the simulations failed, or too few are left.
 
     Example:
-        >>> posterior = fit(simulations, seed=0)
+        >>> short = Settings(num_members=1, epochs=2)
+        >>> posterior = fit(simulations, seed=0, settings=short)
         >>> posterior.names
-        ('a',)
+        ('mu[0]', 'mu[1]')
     """
     use_compilation_cache()
     key = stream_key(check_seed(seed), "fit")
@@ -70,7 +71,9 @@ def fit(
     series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
     scalers = fit_scalers(series)
     z = apply_scalers(scalers, series)
-    chosen = settings or default_settings(len(good), u.shape[1], num_members=num_members)
+    chosen = settings or default_settings(
+        len(good), u.shape[1], num_members=num_members
+    )
     trained = train_ensemble(key, scale.apply(u).astype(np.float32), z, chosen)
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
     record = Record(

@@ -143,9 +143,8 @@ class Network:
     def _standardize(self, theta: np.ndarray) -> tuple[Array, np.ndarray]:
         """Return the network's value and log |dvalue/dtheta|, -inf off the support."""
         inside = self.space.contains(theta)
-        filler = theta[inside][:1] if inside.any() else self.scale.undo(0.0)
-        if not inside.any():
-            filler = self.space.constrain(filler)
+        centre = self.space.constrain(self.scale.mean)
+        filler = theta[inside][:1] if inside.any() else centre
         u = self.space.unconstrain(np.where(inside[..., None], theta, filler))
         log_det = -self.space.log_det(u) - np.log(self.scale.scale).sum()
         v = jnp.asarray(self.scale.apply(u).astype(np.float32))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from .._core.compilation import use_compilation_cache
 from ..diagnostics import OutlierReference
+from .artifact import Parts, write_artifact
 from .conditioned import ConditionedPosterior
 from .network import Network
 from .record import Record
@@ -124,12 +125,14 @@ class Posterior:
     def save(self, path: str | Path) -> None:
         """Write the posterior to one file, which holds no code.
 
+        Args:
+            path: Where; an existing file is replaced only when the new one is complete.
+
         Raises:
             StorageError: If the file cannot be written.
         """
-        from .artifact import save
-
-        save(self, path)
+        parts = Parts(self.network, self.reference, self.record, self.preview)
+        write_artifact(Path(path), parts)
 
 
 def check_count(num_samples: int) -> None:

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field as Bounded, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field as Bounded
 
 from ..model import Field, Space, Support
 from ..training import Settings
@@ -15,11 +16,13 @@ Text = Annotated[str, Bounded(max_length=2000)]
 Size = Annotated[int, Bounded(ge=1, le=100_000)]
 
 
-class _Strict(BaseModel):
+class AbstractSpec(BaseModel):
+    """Plain values only: no other names, no coercion, no NaN."""
+
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class SupportSpec(_Strict):
+class SupportSpec(AbstractSpec):
     """Where a target may lie."""
 
     kind: Literal[
@@ -29,7 +32,7 @@ class SupportSpec(_Strict):
     upper: list[float]
 
 
-class FieldSpec(_Strict):
+class FieldSpec(AbstractSpec):
     """One target."""
 
     name: Name
@@ -54,7 +57,7 @@ class FieldSpec(_Strict):
         return Field(self.name, shape, support, self.unit, self.label)
 
 
-class SeriesSpec(_Strict):
+class SeriesSpec(AbstractSpec):
     """One series of x."""
 
     shape: Annotated[list[Size], Bounded(max_length=4)]
@@ -62,7 +65,7 @@ class SeriesSpec(_Strict):
     columns: Size | None  # standardized entries of a vector, logarithms included
 
 
-class SettingsSpec(_Strict):
+class SettingsSpec(AbstractSpec):
     """Architecture and schedule, within what a machine can hold."""
 
     num_members: Annotated[int, Bounded(ge=1, le=100)]
@@ -87,7 +90,7 @@ class SettingsSpec(_Strict):
         return Settings(**self.model_dump())
 
 
-class ArtifactSpec(_Strict):
+class ArtifactSpec(AbstractSpec):
     """Everything needed to build the network that the weights belong to."""
 
     estimator: Literal["npe/spline-coupling@1"]
@@ -116,11 +119,8 @@ class ArtifactSpec(_Strict):
 
 def field_spec(field: Field) -> FieldSpec:
     """Describe one target."""
-    support = SupportSpec(
-        kind=field.support.kind,
-        lower=list(field.support.lower),
-        upper=list(field.support.upper),
-    )
+    bounds = {"lower": list(field.support.lower), "upper": list(field.support.upper)}
+    support = SupportSpec.model_validate({"kind": field.support.kind, **bounds})
     shape = list(field.shape)
     return FieldSpec(
         name=field.name,

@@ -79,7 +79,7 @@ def split_series(
 
 
 def vector_edges(z: Mapping[str, np.ndarray], settings: Settings) -> np.ndarray | None:
-    """Return the quantile edges of all vector entries, in the order of the embedding."""
+    """Return the quantile edges of all vector entries, in the embedding's order."""
     vectors, _ = split_series({name: v.shape[1:] for name, v in z.items()})
     if not vectors:
         return None

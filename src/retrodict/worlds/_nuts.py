@@ -67,8 +67,8 @@ def nuts(
     key_start, key_chains = jr.split(key)
     with jax.enable_x64(True):
         starts = _starts(key_start, model, log_likelihood, budget.num_chains)
-        potential = _potential(model, log_likelihood)
-        u, divergences = _run_chains(key_chains, potential, starts, budget)
+        log_density = _log_density(model, log_likelihood)
+        u, divergences = _run_chains(key_chains, log_density, starts, budget)
         theta = np.asarray(model.prior.space.constrain(u), dtype=np.float64)
     return Baseline(
         method=METHOD,
@@ -79,7 +79,7 @@ def nuts(
 
 def _run_chains(
     key: Key[Array, ""],
-    potential: Callable[[Array], Array],
+    log_density: Callable[[Array], Array],
     starts: Float[Array, "chains dim"],
     budget: Budget,
 ) -> tuple[Float[np.ndarray, "chains draws dim"], int]:
@@ -89,7 +89,7 @@ def _run_chains(
     as long as the chains.
     """
     kernel = NUTS(
-        potential_fn=potential,
+        potential_fn=lambda u: -log_density(u),
         dense_mass=True,  # a third of the steps: rates are strongly correlated
     )
 
@@ -109,16 +109,18 @@ def _run_chains(
     return kept.swapaxes(0, 1), int(diverging[budget.num_warmup :].sum())
 
 
-def _potential(model: Model, log_likelihood: LogLikelihood):
-    """Return minus the log posterior density in unconstrained coordinates."""
+def _log_density(
+    model: Model, log_likelihood: LogLikelihood
+) -> Callable[[Array], Array]:
+    """Return the log posterior density in unconstrained coordinates, unnormalized."""
     space = model.prior.space
 
-    def potential(u: Float[Array, " dim"]) -> Float[Array, ""]:
+    def log_density(u: Float[Array, " dim"]) -> Float[Array, ""]:
         theta = _as_dict(model, space.constrain(u))
         prior = model.prior.log_density(theta) + space.log_det(u)
-        return -(prior + log_likelihood(theta))
+        return prior + log_likelihood(theta)
 
-    return potential
+    return log_density
 
 
 def _as_dict(model: Model, theta: Array) -> dict[str, Array]:
