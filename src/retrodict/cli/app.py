@@ -47,12 +47,13 @@ StrictOption = Annotated[
 ]
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from ..workflow import package_version
 
         typer.echo(package_version())
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import traceback
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
-from typer.exceptions import Exit, TyperException
+from typer.exceptions import TyperException
 
 from .._core.errors import RetrodictError
 
@@ -37,11 +38,10 @@ def run(arguments: list[str]) -> int:
     from .app import app
 
     try:
-        app(arguments, standalone_mode=False, prog_name="retrodict")
-    except Exit as exit_:
-        return exit_.exit_code
+        # The code of a `typer.Exit` is returned here, not raised.
+        code = app(arguments, standalone_mode=False, prog_name="retrodict")
     except TyperException as error:
-        return _usage(error)
+        return _usage(error, arguments)
     except RetrodictError as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
         return _internal(error)
     except Exception as error:  # noqa: BLE001 (the last resort: one line all the same)
         return _internal(error)
-    return 0
+    return code or 0
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -73,16 +73,18 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _usage(error: TyperException) -> int:
+def _usage(error: TyperException, arguments: list[str]) -> int:
     """Say what is wrong with the words of a command, and where its help is."""
-    message = error.format_message()
+    message = error.format_message().rstrip(".")
     if not message:  # no words at all: typer has shown the help
         return error.exit_code
+    names = getattr(getattr(error, "param", None), "opts", ())
+    given = [b for a, b in pairwise(arguments) if a in names]
+    if given:
+        message += f"; got {given[-1]}"
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "retrodict"
-    if not message.endswith("."):
-        message += "."
-    return _say(f"{message} See: {path} --help", error.exit_code)
+    return _say(f"{message}. See: {path} --help", error.exit_code)
 
 
 def _internal(error: Exception) -> int:

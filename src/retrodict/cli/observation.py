@@ -27,7 +27,7 @@ def read_observation(path: Path) -> Any:
         raise DataError(f"{path}: no such file. Check --observation.")
     try:
         return readers[path.suffix](path)
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise DataError(
             f"{path}: cannot be read as an observation: {error}."
         ) from error
@@ -46,8 +46,10 @@ def _npy(path: Path) -> np.ndarray:
 
 def _text(path: Path) -> Any:
     lines = path.read_text().strip().splitlines()
-    delimiter = "," if lines and "," in lines[0] else None
-    header = [cell.strip() for cell in lines[0].split(delimiter)] if lines else []
+    if not lines:
+        raise ValueError("it is empty")
+    delimiter = "," if "," in lines[0] else None
+    header = [cell.strip() for cell in lines[0].split(delimiter)]
     if any(_is_word(cell) for cell in header):
         table = np.loadtxt(lines[1:], delimiter=delimiter, ndmin=2)
         return {name: table[:, column] for column, name in enumerate(header)}

@@ -27,7 +27,7 @@ def talk(message: str) -> None:
 def print_answer(
     summary: Mapping[str, Any], verdict: "Verdict", warnings: Iterable[Any]
 ) -> None:
-    """Print the verdict, what is wrong and what to do, and the table of parameters."""
+    """Print the verdict, what is wrong, and the table of parameters."""
     _print_findings(verdict, [c for c in verdict.checks if c.status != "pass"])
     _print_warnings(warnings)
     everything = {**summary["parameters"], **summary["derived"]}
@@ -67,17 +67,14 @@ def print_checks(verdict: "Verdict") -> None:
 
 
 def _print_findings(verdict: "Verdict", checks: Iterable["Check"]) -> None:
-    """Print the headline, each finding, and once what may be done about them."""
+    """Print the headline and each finding; advice that several share, only once."""
     console = _console()
     console.print(Text(verdict.headline, STYLES[verdict.verdict]))
-    checks = list(checks)
+    told: set[str] = set()
     for check in checks:
-        console.print(_hanging(MARKS[check.status], check.message))
-    remedies = dict.fromkeys(s for c in checks for s in _sentences(c.remedy))
-    if remedies:
-        console.print("What to do:")
-        for sentence in remedies:
-            console.print(_hanging("  -", sentence))
+        advice = [s for s in _sentences(check.remedy) if s not in told]
+        told.update(advice)
+        console.print(_hanging(MARKS[check.status], " ".join([check.message, *advice])))
 
 
 def _print_warnings(warnings: Iterable[Any]) -> None:

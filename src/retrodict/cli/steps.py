@@ -171,8 +171,10 @@ def validate(
     """Judge a saved posterior and print its checks."""
     from ..posterior import load as load_posterior
     from ..trust import validate as judge
+    from ..workflow import check_fits
 
     posterior = load_posterior(path)
+    check_fits(posterior, study.model)
     with _silence(quiet):
         verdict = judge(posterior, study.model, num_simulations=num, seed=seed)
     if as_json:
