@@ -3,58 +3,29 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ._core.atomic import write_atomic
-from ._core.errors import ModelError, StorageError
+from ._core.errors import ModelError
 from ._core.progress import say, stopwatch
 from ._core.seeds import check_seed, stream_key
+from ._core.version import package_version
 from .diagnostics import c2st
-from .model import Baseline, FigureInput, Model, Study
-from .posterior import ConditionedPosterior, Posterior, fit
-from .report import ReportContent, write_report
-from .report.summary import build_summary, component_draws
-from .simulations import Simulations, as_series, check_shapes, simulate, simulate_at
-from .trust import Verdict, validate
+from .model import Baseline, Model, Study
+from .posterior import Posterior, fit
+from .report import Result, report_content, write_report, write_samples
+from .simulations import as_series, check_shapes, simulate, simulate_at
+from .trust import validate
 
+
+__all__ = ["Result", "package_version", "run"]
 
 NUM_DRAWS = 10_000
 NUM_PREDICTIVE = 1000
 NUM_C2ST = 2000
-
-
-@dataclass(frozen=True)
-class Result:
-    """Everything a run produced.
-
-    Attributes:
-        study: What was run.
-        simulations: The training simulations.
-        posterior: The amortized posterior.
-        verdict: Whether it can be trusted.
-        at: The posterior at the observation.
-        draws: Draws of the targets, ``(n, *shape)`` by name.
-        derived: Draws of the derived quantities.
-        baseline: The classical answer, if it was asked for and there is one.
-        summary: What ``summary.json`` holds.
-        out: The folder of the files.
-    """
-
-    study: Study
-    simulations: Simulations
-    posterior: Posterior
-    verdict: Verdict
-    at: ConditionedPosterior
-    draws: Mapping[str, np.ndarray]
-    derived: Mapping[str, np.ndarray]
-    baseline: Baseline | None
-    summary: Mapping[str, Any]
-    out: Path
 
 
 def run(
@@ -92,19 +63,14 @@ def run(
     """
     model, out = study.model, Path(out)
     check_seed(seed)
-    if model.observed is None:
-        raise ModelError(
-            f"{model.name}: the model has no observation. Give `observed=` to Model, "
-            "or --observation FILE or --data DIR on the command line."
-        )
+    _check_observed(model)
     budget = study.budget if budget is None else budget
     timings: dict[str, float] = {}
     begun = time.perf_counter()
-    _check_fits(posterior, model)
+    check_fits(posterior, model)
     with stopwatch(timings, "simulate_s"):
-        sims = simulate(
-            model, budget, seed=seed, out=out / "simulations", workers=workers
-        )
+        folder = out / "simulations"
+        sims = simulate(model, budget, seed=seed, out=folder, workers=workers)
         check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
     posterior = posterior or fit(sims, seed=seed)
     timings["train_s"] = posterior.record.train_s
@@ -116,33 +82,40 @@ def run(
         at = posterior.at(model.observed)
         draws = at.sample(stream_key(seed, "infer"), NUM_DRAWS)
         derived = derived_draws(model, draws)
-    baseline, scores = None, {}
-    if with_baseline and study.baseline is not None:
-        with stopwatch(timings, "baseline_s"):
-            baseline = _attempt(
-                "The baseline",
-                lambda: study.baseline(stream_key(seed, "baseline"), model),
-            )
-        scores = compare(model, draws, baseline) if baseline is not None else {}
+    baseline = classical_answer(study, seed, timings) if with_baseline else None
+    scores = compare(model, draws, baseline) if baseline is not None else {}
     timings["total_s"] = time.perf_counter() - begun
-    summary = build_summary(
-        model=model,
-        version=package_version(),
+    result = Result(
+        study=study,
         seed=seed,
         budget=budget,
+        simulations=sims,
+        posterior=posterior,
+        verdict=verdict,
         at=at,
         draws=draws,
         derived=derived,
-        verdict=verdict,
+        predictive=predictive_draws(model, draws, seed),
         baseline=baseline,
         scores=scores,
         timings=timings,
+        command=command,
+        out=out,
     )
-    result = Result(
-        study, sims, posterior, verdict, at, draws, derived, baseline, summary, out
-    )
-    write_files(result, command)
+    write_files(result)
     return result
+
+
+def classical_answer(
+    study: Study, seed: int, timings: dict[str, float]
+) -> Baseline | None:
+    """Run the study's baseline, if it has one, and note its time in ``timings``."""
+    baseline = study.baseline
+    if baseline is None:
+        return None
+    key = stream_key(seed, "baseline")
+    with stopwatch(timings, "baseline_s"):
+        return _attempt("The baseline", lambda: baseline(key, study.model))
 
 
 def derived_draws(
@@ -158,12 +131,17 @@ def predictive_draws(
 ) -> dict[str, np.ndarray]:
     """Simulate at posterior draws; empty when nuisances were left out of the targets.
 
-    Drawing those from their prior would make the predictions too wide.
+    Drawing those from their prior would make the predictions too wide. A simulator that
+    fails there leaves the predictions empty too.
     """
     if any(name not in draws for name in model.prior.names):
         return {}
     some = {name: values[:NUM_PREDICTIVE] for name, values in draws.items()}
-    return simulate_at(stream_key(seed, "predictive"), model, some)
+    key = stream_key(seed, "predictive")
+    found = _attempt(
+        "Simulating at posterior draws", lambda: simulate_at(key, model, some)
+    )
+    return {name: values for name, values in (found or {}).items() if len(values)}
 
 
 def compare(
@@ -182,106 +160,12 @@ def compare(
     return {"c2st": c2st(reference[rows[:count]], own[:count])}
 
 
-def write_files(result: Result, command: str) -> None:
+def write_files(result: Result) -> None:
     """Write ``samples.nc``, ``summary.json`` and ``report.html``."""
-    model, seed = result.study.model, result.summary["seed"]
-    predictive = _attempt(
-        "Simulating at posterior draws",
-        lambda: predictive_draws(model, result.draws, seed),
-    )
-    predictive = {k: v for k, v in (predictive or {}).items() if len(v)}
-    write_samples(result, predictive)
+    write_samples(result)
     body = json.dumps(result.summary, indent=1, allow_nan=False)
     write_atomic(result.out / "summary.json", (body + "\n").encode())
-    content = report_content(result, predictive, command)
-    write_report(result.out / "report.html", content)
-
-
-def write_samples(result: Result, predictive: Mapping[str, np.ndarray]) -> None:
-    """Write draws, predictions and the observation as an ArviZ DataTree."""
-    import arviz_base
-
-    groups = {
-        "posterior": {k: v[None] for k, v in (result.draws | result.derived).items()},
-        "observed_data": as_series(result.study.model.observed),
-    }
-    if predictive:
-        groups["posterior_predictive"] = {k: v[None] for k, v in predictive.items()}
-    if result.baseline is not None:
-        groups["baseline"] = {k: v[None] for k, v in result.baseline.draws.items()}
-    calibration = result.verdict.calibration
-    groups["prior_sbc"] = {
-        name: calibration.pit[None, :, i] for i, name in enumerate(calibration.names)
-    }
-    tree = arviz_base.from_dict(groups)
-    path = result.out / "samples.nc"
-    temporary = path.with_suffix(".tmp")
-    try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error}.") from error
-
-
-def report_content(
-    result: Result, predictive: Mapping[str, np.ndarray], command: str
-) -> ReportContent:
-    """Turn a result into the plain values of the page."""
-    study, model, record = result.study, result.study.model, result.posterior.record
-    baseline = result.baseline
-    classical = None
-    if baseline is not None:
-        classical = component_draws({**baseline.draws, **model.derived(baseline.draws)})
-    sims = result.simulations
-    prior = {**sims.theta, **sims.derived}
-    observed = as_series(model.observed)
-    shown = component_draws({**result.draws, **result.derived})
-    figure_input = FigureInput(
-        observed, {**result.draws, **result.derived}, predictive, baseline
-    )
-    return ReportContent(
-        title=study.title or model.name,
-        field=study.field,
-        description=study.description,
-        source=study.source,
-        model_name=model.name,
-        seed=result.summary["seed"],
-        budget=result.summary["budget"],
-        summary=result.summary,
-        verdict=result.verdict,
-        names=model.target_names,
-        labels=_component_labels(shown, model.labels),
-        units=_component_labels(shown, model.units),
-        posterior=shown,
-        prior=component_draws(prior),
-        baseline=classical,
-        baseline_method=baseline.method if baseline else "",
-        baseline_diagnostics=baseline.diagnostics if baseline else {},
-        observed=observed,
-        predictive=predictive,
-        axes=study.axes,
-        train=record.train,
-        validation=record.validation,
-        best_epoch=record.best_epoch,
-        simulations={
-            "total": len(sims),
-            "counts": sims.counts,
-            "errors": list(sims.errors),
-            "seconds": sims.seconds,
-        },
-        warnings=tuple((w.code, w.message, w.remedy) for w in result.at.warnings),
-        provenance=_provenance(result, command),
-        figures=_own_figures(study, figure_input),
-        scores=result.summary.get("baseline", {}).get("scores", {}),
-    )
-
-
-def package_version() -> str:
-    """Return the installed version of retrodict."""
-    try:
-        return version("retrodict")
-    except PackageNotFoundError:
-        return "0+unknown"
+    write_report(result.out / "report.html", report_content(result))
 
 
 def _attempt(what: str, action: Callable[[], Any]) -> Any:
@@ -298,51 +182,18 @@ def _attempt(what: str, action: Callable[[], Any]) -> Any:
         return None
 
 
-def _own_figures(study: Study, shown: FigureInput) -> tuple[tuple[str, Any], ...]:
-    """Draw the study's figures; for one that fails the page shows the error."""
-    drawn = []
-    for function in study.figures:
-        name = f"The figure {getattr(function, '__name__', '')!r}"
-        try:
-            drawn.append(function(shown))
-        except Exception as error:  # noqa: BLE001 (it is the user's code, see _attempt)
-            say(f"{name} failed ({type(error).__name__}: {error}).")
-            drawn.append((f"{name} of the study could not be drawn.", error))
-    return tuple(drawn)
+def _check_observed(model: Model) -> None:
+    if model.observed is None:
+        raise ModelError(
+            f"{model.name}: the model has no observation. Give `observed=` to Model, "
+            "or --observation FILE or --data DIR on the command line."
+        )
 
 
-def _check_fits(posterior: Posterior | None, model: Model) -> None:
+def check_fits(posterior: Posterior | None, model: Model) -> None:
     """Refuse a posterior of another model than the study's."""
     if posterior is not None and tuple(posterior.names) != model.target_names:
         raise ModelError(
             f"posterior: Expected one of {list(model.target_names)}, the targets of "
             f"{model.name}; got one of {list(posterior.names)}. Train it anew."
         )
-
-
-def _component_labels(
-    names: Mapping[str, Any], labels: Mapping[str, str]
-) -> dict[str, str]:
-    """Give every component the label (or unit) of the quantity it belongs to."""
-    found = {}
-    for name in names:
-        base, bracket, index = name.partition("[")
-        label = labels.get(base, "")
-        found[name] = f"{label}[{index}" if bracket and label == base else label
-    return found
-
-
-def _provenance(result: Result, command: str) -> dict[str, str]:
-    record = result.posterior.record
-    facts = {"command": command} if command else {}
-    facts |= {f"{name} version": text for name, text in record.versions.items()}
-    facts["seed of the simulations"] = str(record.simulation_seed)
-    facts["seed of the training"] = str(record.seed)
-    for name, text in record.prior_text.items():
-        facts[f"prior of {name}"] = text
-    for name, value in result.summary["timings"].items():
-        facts[name] = f"{value:.1f}"
-    return facts
-
-
-__all__ = ["Result", "run"]

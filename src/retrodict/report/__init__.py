@@ -3,8 +3,18 @@
 Importing this package does not import matplotlib.
 """
 
+from .assemble import report_content
 from .content import ReportContent
 from .page import render, write_report
+from .result import Result
+from .samples import write_samples
 
 
-__all__ = ["ReportContent", "render", "write_report"]
+__all__ = [
+    "ReportContent",
+    "Result",
+    "render",
+    "report_content",
+    "write_report",
+    "write_samples",
+]

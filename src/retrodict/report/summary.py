@@ -1,4 +1,4 @@
-"""``summary.json``: the whole result as plain values, equal for equal seeds."""
+"""Draws as plain numbers, as ``summary.json`` holds them."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..model import Baseline, Model
-from ..posterior import ConditionedPosterior, summarize
-from ..trust import Verdict
-
-
-SCHEMA = 1
+from ..posterior import summarize
 
 
 def component_draws(
@@ -40,68 +36,27 @@ def summarize_draws(
     }
 
 
-def build_summary(
-    *,
-    model: Model,
-    version: str,
-    seed: int,
-    budget: int,
-    at: ConditionedPosterior,
-    draws: Mapping[str, np.ndarray],
-    derived: Mapping[str, np.ndarray],
-    verdict: Verdict,
-    baseline: Baseline | None,
-    scores: Mapping[str, float],
-    timings: Mapping[str, float],
-) -> dict[str, Any]:
-    """Gather the content of ``summary.json``.
-
-    Args:
-        model: What was inferred.
-        version: Version of retrodict.
-        seed: Seed of the run.
-        budget: Simulations asked for.
-        at: Posterior at the observation, for its warnings.
-        draws: Posterior draws of the targets, ``(n, *shape)`` by name.
-        derived: The same of derived quantities.
-        verdict: What the checks say.
-        baseline: The classical answer, if it was computed.
-        scores: Distances between the two.
-        timings: Seconds of every step.
-    """
-    summary = {
-        "schema": SCHEMA,
-        "model": model.name,
-        "version": version,
-        "seed": seed,
-        "budget": budget,
-        "warnings": [warning.code for warning in at.warnings],
-        "parameters": summarize_draws(draws, model.units),
-        "derived": summarize_draws(derived, model.units),
-    }
-    if baseline is not None:
-        summary["baseline"] = _summarize_baseline(model, baseline, scores)
-    summary |= {
-        "validation": verdict.to_dict(),
-        "timings": {name: round(value, 3) for name, value in timings.items()},
-    }
-    return _strict(summary)
-
-
-def _strict(value: Any) -> Any:
+def strict_json(value: Any) -> Any:
     """Make a value strict JSON, which has no NaN and no infinity: they become null."""
     if isinstance(value, Mapping):
-        return {name: _strict(item) for name, item in value.items()}
+        return {name: strict_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
-def _summarize_baseline(
+def summarize_baseline(
     model: Model, baseline: Baseline, scores: Mapping[str, float]
 ) -> dict[str, Any]:
+    """Summarize the draws of a baseline as those of the posterior are.
+
+    Args:
+        model: What was inferred.
+        baseline: The classical answer.
+        scores: Its distances to the posterior.
+    """
     names = [field.name for field in model.targets.fields]
     own = model.derived(baseline.draws)
     every = {**baseline.draws, **own}

@@ -1,0 +1,99 @@
+"""From the result of a run to the plain values of its page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._core.progress import say
+from ..model import FigureInput, Study
+from ..simulations import as_series
+from .content import ReportContent
+from .result import Result
+from .summary import component_draws
+
+
+def report_content(result: Result) -> ReportContent:
+    """Turn a result into the plain values of the page."""
+    study, model, record = result.study, result.study.model, result.posterior.record
+    baseline = result.baseline
+    classical = None
+    if baseline is not None:
+        classical = component_draws({**baseline.draws, **model.derived(baseline.draws)})
+    sims = result.simulations
+    prior = {**sims.theta, **sims.derived}
+    observed = as_series(model.observed)
+    draws = {**result.draws, **result.derived}
+    shown = component_draws(draws)
+    figure_input = FigureInput(observed, draws, result.predictive, baseline)
+    return ReportContent(
+        title=study.title or model.name,
+        field=study.field,
+        description=study.description,
+        source=study.source,
+        model_name=model.name,
+        seed=result.seed,
+        budget=result.budget,
+        summary=result.summary,
+        verdict=result.verdict,
+        names=model.target_names,
+        labels=_component_labels(shown, model.labels),
+        units=_component_labels(shown, model.units),
+        posterior=shown,
+        prior=component_draws(prior),
+        baseline=classical,
+        baseline_method=baseline.method if baseline else "",
+        baseline_diagnostics=baseline.diagnostics if baseline else {},
+        observed=observed,
+        predictive=result.predictive,
+        axes=study.axes,
+        train=record.train,
+        validation=record.validation,
+        best_epoch=record.best_epoch,
+        simulations={
+            "total": len(sims),
+            "counts": sims.counts,
+            "errors": list(sims.errors),
+            "seconds": sims.seconds,
+        },
+        warnings=tuple((w.code, w.message, w.remedy) for w in result.at.warnings),
+        provenance=_provenance(result),
+        figures=_own_figures(study, figure_input),
+        scores=result.summary.get("baseline", {}).get("scores", {}),
+    )
+
+
+def _own_figures(study: Study, shown: FigureInput) -> tuple[tuple[str, Any], ...]:
+    """Draw the study's figures; for one that fails the page shows the error."""
+    drawn = []
+    for function in study.figures:
+        name = f"The figure {getattr(function, '__name__', '')!r}"
+        try:
+            drawn.append(function(shown))
+        except Exception as error:  # noqa: BLE001 (it is the user's code)
+            say(f"{name} failed ({type(error).__name__}: {error}).")
+            drawn.append((f"{name} of the study could not be drawn.", error))
+    return tuple(drawn)
+
+
+def _component_labels(
+    names: Mapping[str, Any], labels: Mapping[str, str]
+) -> dict[str, str]:
+    """Give every component the label (or unit) of the quantity it belongs to."""
+    found = {}
+    for name in names:
+        base, bracket, index = name.partition("[")
+        label = labels.get(base, "")
+        found[name] = f"{label}[{index}" if bracket and label == base else label
+    return found
+
+
+def _provenance(result: Result) -> dict[str, str]:
+    record = result.posterior.record
+    facts = {"command": result.command} if result.command else {}
+    facts |= {f"{name} version": text for name, text in record.versions.items()}
+    facts["seed of the simulations"] = str(record.simulation_seed)
+    facts["seed of the training"] = str(record.seed)
+    for name, text in record.prior_text.items():
+        facts[f"prior of {name}"] = text
+    for name, value in result.timings.items():
+        facts[name] = f"{value:.1f}"
+    return facts

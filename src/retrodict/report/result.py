@@ -1,0 +1,80 @@
+"""What a run found, and its summary as plain values, equal for equal seeds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._core.version import package_version
+from ..model import Baseline, Study
+from ..posterior import ConditionedPosterior, Posterior
+from ..simulations import Simulations
+from ..trust import Verdict
+from .summary import strict_json, summarize_baseline, summarize_draws
+
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Everything a run produced.
+
+    Attributes:
+        study: What was run.
+        seed: Seed of everything.
+        budget: Simulations asked for.
+        simulations: The training simulations.
+        posterior: The amortized posterior.
+        verdict: Whether it can be trusted.
+        at: The posterior at the observation.
+        draws: Draws of the targets, ``(n, *shape)`` by name.
+        derived: Draws of the derived quantities.
+        predictive: Simulations at posterior draws, by series; may be empty.
+        baseline: The classical answer, if it was asked for and there is one.
+        scores: Distances between posterior and baseline.
+        timings: Seconds of every step.
+        command: How the run was started.
+        out: The folder of the files.
+    """
+
+    study: Study
+    seed: int
+    budget: int
+    simulations: Simulations
+    posterior: Posterior
+    verdict: Verdict
+    at: ConditionedPosterior
+    draws: Mapping[str, np.ndarray]
+    derived: Mapping[str, np.ndarray]
+    predictive: Mapping[str, np.ndarray]
+    baseline: Baseline | None
+    scores: Mapping[str, float]
+    timings: Mapping[str, float]
+    command: str
+    out: Path
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` holds: strict JSON, equal for equal seeds."""
+        model = self.study.model
+        content = {
+            "schema": SCHEMA,
+            "model": model.name,
+            "version": package_version(),
+            "seed": self.seed,
+            "budget": self.budget,
+            "warnings": [warning.code for warning in self.at.warnings],
+            "parameters": summarize_draws(self.draws, model.units),
+            "derived": summarize_draws(self.derived, model.units),
+        }
+        if self.baseline is not None:
+            content["baseline"] = summarize_baseline(model, self.baseline, self.scores)
+        content |= {
+            "validation": self.verdict.to_dict(),
+            "timings": {name: round(value, 3) for name, value in self.timings.items()},
+        }
+        return strict_json(content)
