@@ -35,6 +35,7 @@ LAYERS = (
     {"worlds"},
     {"bench"},
     {"cli"},
+    {"__main__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

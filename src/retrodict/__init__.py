@@ -17,8 +17,16 @@ if TYPE_CHECKING:
         RetrodictError,
         StorageError,
     )
-    from .model import Axis, Baseline, Derived, FigureInput, Model, Nuisance, Prior
-    from .model import Study
+    from .model import (
+        Axis,
+        Baseline,
+        Derived,
+        FigureInput,
+        Model,
+        Nuisance,
+        Prior,
+        Study,
+    )
     from .posterior import ConditionedPosterior, Posterior, fit, load
     from .simulations import Simulations, simulate
     from .training import Settings

@@ -28,7 +28,7 @@ def use_compilation_cache() -> None:
     Called by the verbs that compile (``simulate``, ``fit``, ...), never on import.
     """
     setting = os.environ.get("RETRODICT_CACHE", "")
-    if setting == "off" or jax.config.jax_compilation_cache_dir is not None:
+    if setting == "off" or jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     base = Path(setting) if setting else Path.home() / ".cache" / "retrodict"
     folder = base / "xla" / _machine()

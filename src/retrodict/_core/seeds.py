@@ -28,9 +28,7 @@ def check_seed(seed: int, name: str = "seed") -> int:
             f"{name}: Expected an integer; got {seed!r}. Pass for example {name}=0."
         )
     if not 0 <= seed <= MAX_SEED:
-        raise ValueError(
-            f"{name}: Expected an integer in [0, 2**63 - 1]; got {seed}."
-        )
+        raise ValueError(f"{name}: Expected an integer in [0, 2**63 - 1]; got {seed}.")
     return int(seed)
 
 

@@ -94,6 +94,7 @@ def _value(value: Any) -> str:
     if array.size > _MAX_WRITTEN:
         digest = sha256(np.ascontiguousarray(array, dtype=np.float64).tobytes())
         return f"<{'×'.join(map(str, array.shape))} array {digest.hexdigest()[:8]}>"
-    formatter = {"float_kind": lambda number: f"{number:.6g}"}
-    text = np.array2string(array, separator=", ", formatter=formatter)
+    text = np.array2string(
+        array, separator=", ", formatter={"float_kind": lambda number: f"{number:.6g}"}
+    )
     return " ".join(text.split())

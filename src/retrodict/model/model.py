@@ -109,6 +109,9 @@ class Model:
     def observing(self, observed: Any) -> "Model":
         """Return the same model with another observation.
 
+        Args:
+            observed: An array, or a dictionary of series, shaped like one simulation.
+
         Raises:
             DataError: If it holds values that are not finite.
         """
@@ -121,7 +124,7 @@ class Model:
         return self.targets.flatten(values)
 
     def unflatten(self, theta: np.ndarray) -> dict[str, np.ndarray]:
-        """Split ``(..., theta_dim)`` into one array per target."""
+        """Split ``theta``, ``(..., theta_dim)``, into one array per target."""
         return self.targets.unflatten(theta)
 
     def derived(self, theta: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -188,7 +191,7 @@ def clean_observation(observed: Any) -> Any:
 
 def _clean_array(value: Any, name: str) -> np.ndarray:
     if np.ma.isMaskedArray(value):
-        value = value.astype(np.float64).filled(np.nan)  # masked means missing
+        value = np.ma.filled(value.astype(np.float64), np.nan)  # masked: missing
     try:
         array = np.asarray(value)
         if array.dtype.kind in "cSU":

@@ -8,6 +8,7 @@ from typing import Any
 from zlib import crc32
 
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import numpyro
@@ -101,7 +102,7 @@ class Prior:
         """Draw one theta; a pure function of ``key`` that can be compiled."""
         if self._function is None:
             return {
-                name: site.sample(jr.fold_in(key, np.uint32(crc32(name.encode()))))
+                name: jnp.asarray(site.sample(_site_key(key, name)))
                 for name, site in self._sites.items()
             }
         with numpyro.handlers.seed(rng_seed=key):
@@ -110,6 +111,10 @@ class Prior:
 
     def sample(self, key: Key[Array, ""], num_samples: int) -> dict[str, np.ndarray]:
         """Draw ``num_samples`` parameters in float64.
+
+        Args:
+            key: PRNG key.
+            num_samples: Number of draws.
 
         Returns:
             One array ``(num_samples, *shape)`` per name.
@@ -135,15 +140,19 @@ class Prior:
         inside = self.space.contains(flat)
         safe = np.where(inside[:, None], flat, flat[inside][:1] if inside.any() else 1)
         with jax.enable_x64(True):
-            rows = {k: jax.numpy.asarray(v) for k, v in self._rows(safe).items()}
+            rows = {k: jnp.asarray(v) for k, v in self._rows(safe).items()}
             values = jax.jit(jax.vmap(self.log_density))(rows)
         return np.where(inside, np.asarray(values), -np.inf)
 
     def log_density(self, theta: Mapping[str, Array]) -> Array:
-        """Return the log-density of one theta inside the support; can be compiled."""
+        """Return the log-density of one theta inside the support; can be compiled.
+
+        Args:
+            theta: One array per name.
+        """
         if self._function is not None:
-            return log_density(self._function, (), {}, dict(theta))[0]
-        terms = [site.log_prob(theta[k]).sum() for k, site in self._sites.items()]
+            return jnp.asarray(log_density(self._function, (), {}, dict(theta))[0])
+        terms = [jnp.sum(s.log_prob(theta[k])) for k, s in self._sites.items()]
         return sum(terms[1:], terms[0])
 
     def describe(self) -> dict[str, str]:
@@ -162,6 +171,11 @@ class Prior:
 
     def _rows(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         return self.space.unflatten(flat)
+
+
+def _site_key(key: Key[Array, ""], name: str) -> Key[Array, ""]:
+    """Key of one parameter: the others may be reordered without changing its draws."""
+    return jr.fold_in(key, np.uint32(crc32(name.encode())))
 
 
 def check_names(argument: str, given: Mapping[str, Any], known: Any) -> None:

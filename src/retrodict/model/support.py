@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
 import scipy.special
+from jax.core import Tracer
 from numpyro.distributions import constraints
 
 from .._core.errors import ModelError
@@ -141,7 +142,7 @@ class Support:
             return grid[..., 1:].sum((-1, -2))
         return _stick_breaking_log_det(grid, xp).sum(-1)
 
-    def contains(self, theta: np.ndarray) -> np.ndarray:
+    def contains(self, theta: np.ndarray) -> np.ndarray | np.bool:
         """Say for each row of ``(..., size)`` whether it lies in the support."""
         lower, upper = self._bounds(np, theta.dtype)
         good = np.isfinite(theta).all(-1)
@@ -276,7 +277,7 @@ def from_constraint(
 def _flat_bound(bound: Any, shape: tuple[int, ...], name: str) -> tuple[float, ...]:
     if bound is None:
         return ()
-    if isinstance(bound, jax.core.Tracer):
+    if isinstance(bound, Tracer):
         raise ModelError(
             f"Prior: the support of {name!r} depends on other parameters. Expected "
             "bounds that are constants; rewrite it as a constant-support parameter "

@@ -51,10 +51,10 @@ class Campaign:
         return {name: np.asarray(theta[name]) for name in self.model.prior.names}, keys
 
     def _draw(self, root, indices):
-        cached = self.model.__dict__.get("_draw_rows")
-        if cached is None:
-            cached = self.model._draw_rows = jax.jit(_rows_of(self.model))
-        return cached(root, indices)
+        kept = self.model.__dict__
+        if "_draw_rows" not in kept:
+            kept["_draw_rows"] = jax.jit(_rows_of(self.model))
+        return kept["_draw_rows"](root, indices)
 
 
 def _rows_of(model: Model):

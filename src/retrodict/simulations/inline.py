@@ -22,7 +22,8 @@ class InlineEngine:
         for start in starts:
             theta, keys = campaign.draw_theta(start)
             theta = {k: v.astype(np.float32) for k, v in theta.items()}
-            x = {k: _as_float(v, k) for k, v in as_series(simulate(keys, theta)).items()}
+            series = as_series(simulate(keys, theta))
+            x = {name: _as_float(values, name) for name, values in series.items()}
             status = mark_nonfinite(x, np.zeros(campaign.block_size, np.int8))
             yield Block(start, theta, x, status, {})
 
@@ -39,8 +40,9 @@ def compiled_simulator(model: Model) -> Any:
         return cached
     function = model.simulator.function
     trace_simulator(model)
-    model._compiled_simulator = jax.jit(jax.vmap(lambda key, theta: function(key, theta)))
-    return model._compiled_simulator
+    compiled = jax.jit(jax.vmap(lambda key, theta: function(key, theta)))
+    model.__dict__["_compiled_simulator"] = compiled
+    return compiled
 
 
 def trace_simulator(model: Model) -> dict[str, jax.ShapeDtypeStruct]:
@@ -84,5 +86,8 @@ def _as_float(values: Any, name: str) -> np.ndarray:
     if array.dtype.kind in "biu":
         return array.astype(np.float32)
     if array.dtype.kind != "f":
-        raise ModelError(f"simulator: series {name!r} has dtype {array.dtype}; Expected real numbers.")
+        raise ModelError(
+            f"simulator: series {name!r} has dtype {array.dtype}; Expected real "
+            "numbers."
+        )
     return array

@@ -10,7 +10,8 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Pipe, wait
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class PoolEngine:
                 if not worker.pending and queue:
                     rows = [queue.popleft() for _ in range(ROWS_PER_REQUEST) if queue]
                     worker.request(rows, buffer.theta_rows(rows))
-            busy = {w.connection: w for w in pool if w.pending}
+            busy: dict[Any, _Worker] = {w.connection: w for w in pool if w.pending}
             for connection in wait(list(busy)):
                 worker = busy[connection]
                 try:
@@ -145,7 +146,7 @@ class _Worker:
             start_new_session=True,
         )
         theirs.close()
-        self.connection: Connection = ours
+        self.connection = ours
         self.ready = False
 
 
@@ -160,5 +161,3 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": path,
         "RETRODICT_WORKER": "1",
     }
-
-

@@ -41,7 +41,7 @@ def run_row(function, seed: int, stream: str, index: int, theta: dict) -> bytes:
             raise TypeError(f"Expected arrays of real numbers; got {bad}")
         arrays = {k: v.astype(np.float64) for k, v in arrays.items()}
         return encode(arrays, index=index, single=single)
-    except Exception as error:  # whatever the user's code raises belongs to this row
+    except Exception as error:  # noqa: BLE001 (whatever the user's code raises belongs to this row)
         text = f"{type(error).__name__}: {error}"[:8192]
         return encode({}, index=index, error=text)
 

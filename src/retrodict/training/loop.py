@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -138,7 +138,7 @@ def run_epoch(
     steps = len(split.train) // recipe.batch_size
     batches = order[: steps * recipe.batch_size].reshape(steps, recipe.batch_size)
 
-    def step(carry, item):
+    def step(carry: Any, item: Any) -> Any:
         weights, optimizer_state = carry
         index, number = item
         batch, key_step = rows.take(index), jr.fold_in(key_dropout, number)

@@ -86,7 +86,7 @@ def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Float[Array, "14"]
 
 def log_likelihood(theta: Theta) -> Float[Array, ""]:
     """Return the log-probability of the counts of 1978, in nats."""
-    return observation(theta).log_prob(jnp.asarray(IN_BED)).sum()
+    return jnp.sum(observation(theta).log_prob(jnp.asarray(IN_BED)))
 
 
 def baseline(key: Key[Array, ""], model: Model) -> Baseline:
