@@ -117,10 +117,7 @@ def test_opting_out_needs_a_reason(page: Path):
 
 @functools.cache
 def _commands() -> dict:
-    command = reference_pages.command_app()
-    if command is None:
-        pytest.skip("retrodict.cli.app does not exist yet")
-    return dict(reference_pages.commands(command))
+    return dict(reference_pages.commands(reference_pages.command_app()))
 
 
 def _shell_lines() -> list[tuple[str, str]]:

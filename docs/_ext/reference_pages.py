@@ -5,11 +5,12 @@ the help of every command. Nothing is listed by hand, so nothing can be forgotte
 """
 
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import typer.main
 
 
 # In the order in which data flows through them.
@@ -59,15 +60,9 @@ def room_page(room: str, names: list[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def command_app() -> Any | None:
-    """Return the click command behind ``retrodict``, if there is one yet."""
-    if importlib.util.find_spec("retrodict.cli") is None:
-        return None
-    app = getattr(importlib.import_module("retrodict.cli"), "app", None)
-    if app is None:
-        return None
-    import typer.main
-
+def command_app() -> Any:
+    """Return the click command behind ``retrodict``."""
+    app = importlib.import_module("retrodict.cli.app").app
     return typer.main.get_command(app)
 
 
@@ -94,7 +89,7 @@ def command_section(path: str, command: Any) -> str:
     for parameter in command.params:
         if getattr(parameter, "hidden", False) or parameter.name == "help":
             continue
-        names = parameter.human_readable_name
+        names = (parameter.name or "").upper()
         if parameter.param_type_name == "option":
             names = ", ".join([*parameter.opts, *parameter.secondary_opts])
         told = _cell(getattr(parameter, "help", None) or "")
@@ -117,9 +112,7 @@ def pages() -> dict[str, str]:
         f"{number:02d}-{room.strip('_')}.md": room_page(room, names)
         for number, (room, names) in enumerate(rooms.items(), start=1)
     }
-    command = command_app()
-    if command is not None:
-        found["00-command-line.md"] = command_page(command)
+    found["00-command-line.md"] = command_page(command_app())
     return found
 
 

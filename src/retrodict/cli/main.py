@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
-from typer.exceptions import TyperException
+from typer.exceptions import Exit, TyperException
+from typer.main import get_command
 
 from .._core.errors import RetrodictError
 
@@ -30,7 +31,14 @@ def main(arguments: list[str] | None = None) -> None:
     """
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if code == INTERRUPTED:
+        # An exception out of a signal, in the middle of JAX's compiler, leaves it in a
+        # state whose orderly end is a segmentation fault. All files are closed.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -38,8 +46,12 @@ def run(arguments: list[str]) -> int:
     from .app import app
 
     try:
-        # The code of a `typer.Exit` is returned here, not raised.
-        code = app(arguments, standalone_mode=False, prog_name="retrodict")
+        # Not `app(arguments)`: that would turn Ctrl-C into an exit with 130.
+        command = get_command(app)
+        with command.make_context("retrodict", list(arguments)) as context:
+            command.invoke(context)
+    except Exit as exit_:
+        return exit_.exit_code
     except TyperException as error:
         return _usage(error, arguments)
     except RetrodictError as error:
@@ -58,7 +70,7 @@ def run(arguments: list[str]) -> int:
         return _internal(error)
     except Exception as error:  # noqa: BLE001 (the last resort: one line all the same)
         return _internal(error)
-    return code or 0
+    return 0
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -37,7 +37,7 @@ def print_answer(
 
 
 def print_parameters(
-    parameters: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, Any]],
     baseline: Mapping[str, Mapping[str, Any]],
     method: str = "",
 ) -> None:
@@ -47,8 +47,8 @@ def print_parameters(
     titles = ["mean", "sd", "5 %", "95 %"] + (["baseline", "sd"] if baseline else [])
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("unit" if any(r["unit"] for r in parameters.values()) else "")
-    for name, row in parameters.items():
+    table.add_column("unit" if any(r["unit"] for r in rows.values()) else "")
+    for name, row in rows.items():
         cells = [_number(row[key]) for key in ("mean", "sd", "q05", "q95")]
         if baseline:
             other = baseline.get(name)

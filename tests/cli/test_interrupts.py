@@ -1,0 +1,167 @@
+"""Ctrl-C and SIGTERM: one line, exit code 75, and the same command continues."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from source import PACKAGE
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+# The program itself, with a small network; it says on stderr when training begins.
+PROGRAM = """
+import sys
+from functools import partial
+import retrodict.workflow as workflow
+from retrodict.cli import main
+from retrodict.posterior import fit
+from retrodict.training import Settings
+
+def announced(sims, *, seed):
+    if "--train-long" in sys.argv:
+        sys.argv.remove("--train-long")
+        print("TRAINING", file=sys.stderr, flush=True)
+        return fit(sims, seed=seed, settings=Settings(num_members=1, epochs=10**6))
+    return fit(sims, seed=seed, settings=Settings(num_members=1, epochs=3))
+
+workflow.fit = announced
+workflow.validate = partial(
+    workflow.validate, num_simulations=60, num_samples=64
+)
+arguments = [word for word in sys.argv[1:] if word != "--train-long"]
+main(arguments)
+"""
+
+SLOW = """
+import os
+import time
+import numpy as np
+import numpyro.distributions as dist
+import retrodict as rd
+
+def simulator(rng, theta):
+    time.sleep(float(os.environ.get("PAUSE", "0")))
+    return theta["level"] + 0.1 * rng.normal(size=4)
+
+model = rd.Model(
+    rd.Prior(level=dist.Normal(0.0, 1.0)), simulator, observed=np.ones(4), name="slow"
+)
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path):
+    """Return a function that starts the program; what still runs is ended after."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    path = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])
+    started = []
+
+    def call(*words: str, pause: float = 0.0) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PROGRAM, "run", "slow.py", "--out", "out"]
+        process = subprocess.Popen(
+            [*command, "--budget", "200", "--workers", "2", "--json", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path, "PAUSE": str(pause)},
+        )
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def wait_for_blocks(folder: Path, count: int) -> set[str]:
+    """Wait until some blocks are on disk; return their names."""
+    for _ in range(1200):
+        found = {path.name for path in folder.glob("simulations/blocks/0*.safetensors")}
+        if len(found) >= count:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("no block was finished within two minutes")
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_simulating(start, tmp_path: Path, number: int):
+    process = start(pause=0.05)
+    wait_for_blocks(tmp_path / "out", 1)
+    process.send_signal(number)
+    code, out, err = finish(process)
+    assert (code, out) == (75, "")
+    assert err.count("\n") == 1
+    assert err.startswith("retrodict: error: Interrupted. ")
+    assert "the same command continues" in err
+    kept = {
+        path: path.stat().st_mtime_ns
+        for path in (tmp_path / "out" / "simulations" / "blocks").iterdir()
+    }
+    assert 1 <= len(kept) < 4
+
+    code, out, err = finish(start())
+    assert code == 0, err
+    assert json.loads(out)["model"] == "slow"
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+
+
+def test_while_training(start, tmp_path: Path):
+    process = start("--train-long")
+    assert process.stderr.readline() == "TRAINING\n"
+    time.sleep(5)  # compiling or training by now
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert (code, out) == (75, "")
+    assert err == (
+        "retrodict: error: Interrupted. Finished simulations are kept; the same "
+        "command continues.\n"
+    )
+    kept = wait_for_blocks(tmp_path / "out", 4)
+    assert not (tmp_path / "out" / "posterior.retrodict").exists()
+
+    code, out, err = finish(start(pause=100.0))  # simulating anew would never end
+    assert code == 0, err
+    assert len(kept) == 4
+    assert json.loads(out)["budget"] == 200
+
+
+def test_second_signal_ends_at_once(start, tmp_path: Path):
+    """A row that hangs does not let the program stop in an orderly way."""
+    (tmp_path / "slow.py").write_text(
+        SLOW.replace(
+            "def simulator",
+            "import sys\n"
+            'if "retrodict.cli" in sys.modules:\n'
+            "    import signal\n"
+            "    handler = signal.getsignal(signal.SIGINT)\n"
+            "    def stubborn(*given):\n"
+            "        try:\n"
+            "            handler(*given)\n"
+            "        except KeyboardInterrupt:\n"
+            '            print("FIRST", file=sys.stderr, flush=True)\n'
+            "    signal.signal(signal.SIGINT, stubborn)\n"
+            '    print("READY", file=sys.stderr, flush=True)\n'
+            "def simulator",
+        )
+    )
+    process = start(pause=100.0)
+    assert process.stderr.readline() == "READY\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "FIRST\n"
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 130
