@@ -81,8 +81,8 @@ docs: env-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 # Measured side by side, never installed into the same environment: it brings torch.
-# A machine without a GPU is served by a smaller download with
-#   make bench-peers TORCH_FROM="--index-url https://download.pytorch.org/whl/cpu"
+# TORCH_FROM holds more options of pip for torch alone, such as the index of the smaller
+# builds for machines without a GPU.
 TORCH_FROM ?=
 bench-peers:
 	$(PYTHON) -m venv $(PEERS)
@@ -93,8 +93,7 @@ bench-peers:
 # for every Python, so that what was tested on one is what runs on the other.
 RESOLVE = $(if $(UV),$(UV),$(BIN)/uv) --no-config pip compile pyproject.toml --quiet \
 	--universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
-	--default-index https://pypi.org/simple --no-annotate \
-	--custom-compile-command "make lock" --group build
+	--no-annotate --custom-compile-command "make lock" --group build
 
 lock:
 	$(RESOLVE) --all-extras --output-file requirements/all.lock
