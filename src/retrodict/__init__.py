@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Study,
     )
     from .posterior import ConditionedPosterior, Posterior, fit, load
+    from .report.figures import pair_plot
     from .simulations import Simulations, simulate
     from .training import Settings
     from .trust import Verdict, validate
@@ -57,6 +58,7 @@ _HOMES = {
     ".simulations": ("Simulations", "simulate"),
     ".training": ("Settings",),
     ".trust": ("Verdict", "validate"),
+    ".report.figures": ("pair_plot",),
     ".workflow": ("Result", "run"),
     ".worlds": ("load_world",),
 }
@@ -86,6 +88,7 @@ __all__ = [
     "fit",
     "load",
     "load_world",
+    "pair_plot",
     "run",
     "simulate",
     "validate",

@@ -11,6 +11,7 @@ from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
 from scipy import stats
 
+import retrodict as rd
 from retrodict.report import figures
 from retrodict.report.figures.density import (
     density_1d,
@@ -310,3 +311,32 @@ def test_figures_leave_no_state_and_ignore_the_users(draws):
     assert uri == figures.data_uri(figures.pair_plot(draws))
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+# --- the pair plot as users call it ---------------------------------------------------
+
+
+def _labels(figure):
+    return {axes.get_xlabel() for axes in figure.axes} - {""}
+
+
+def test_vectors_are_split_into_components(rng):
+    draws = {"a": rng.normal(size=300), "mu": rng.normal(size=(300, 2))}
+    figure = rd.pair_plot(
+        draws,
+        prior=draws,
+        reference=draws,
+        truth={"a": 0.1, "mu": [0.2, 0.3]},
+        labels={"mu": r"$\mu$"},
+        units={"mu": "m"},
+    )
+    assert len(figure.axes) == 6
+    assert _labels(figure) == {"a", r"$\mu$[0] (m)", r"$\mu$[1] (m)"}
+    chosen = rd.pair_plot(draws, names=["mu"])
+    assert _labels(chosen) == {"mu[0]", "mu[1]"}
+    assert _labels(rd.pair_plot(draws, names=["mu[1]", "a"])) == {"mu[1]", "a"}
+
+
+def test_pair_plot_of_unknown_name_says_what_there_is(rng):
+    with pytest.raises(ValueError, match=r"none for 'nu'.*mu\[0\]"):
+        rd.pair_plot({"mu": rng.normal(size=(300, 2))}, names=["nu"])

@@ -1,14 +1,13 @@
 """From the result of a run to the plain values of its page."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from .._core.progress import say
 from ..model import FigureInput, Study
 from ..simulations import as_series
+from .components import component_draws, component_words
 from .content import ReportContent
 from .result import Result
-from .summary import component_draws
 
 
 def report_content(result: Result) -> ReportContent:
@@ -35,8 +34,8 @@ def report_content(result: Result) -> ReportContent:
         summary=result.summary,
         verdict=result.verdict,
         names=model.target_names,
-        labels=_component_labels(shown, model.labels),
-        units=_component_labels(shown, model.units),
+        labels=component_words(shown, model.labels),
+        units=component_words(shown, model.units),
         posterior=shown,
         prior=component_draws(prior),
         baseline=classical,
@@ -72,18 +71,6 @@ def _own_figures(study: Study, shown: FigureInput) -> tuple[tuple[str, Any], ...
             say(f"{name} failed ({type(error).__name__}: {error}).")
             drawn.append((f"{name} of the study could not be drawn.", error))
     return tuple(drawn)
-
-
-def _component_labels(
-    names: Mapping[str, Any], labels: Mapping[str, str]
-) -> dict[str, str]:
-    """Give every component the label (or unit) of the quantity it belongs to."""
-    found = {}
-    for name in names:
-        base, bracket, index = name.partition("[")
-        label = labels.get(base, "")
-        found[name] = f"{label}[{index}" if bracket and label == base else label
-    return found
 
 
 def _provenance(result: Result) -> dict[str, str]:

@@ -8,22 +8,7 @@ import numpy as np
 
 from ..model import Baseline, Model
 from ..posterior import summarize
-
-
-def component_draws(
-    draws: Mapping[str, np.ndarray],
-) -> dict[str, np.ndarray]:
-    """Split draws ``(n, *shape)`` of named quantities into components ``(n,)``."""
-    parts = {}
-    for name, values in draws.items():
-        if values.ndim == 1:
-            parts[name] = values
-            continue
-        for index in np.ndindex(*values.shape[1:]):
-            parts[f"{name}[{','.join(map(str, index))}]"] = values[
-                (slice(None), *index)
-            ]
-    return parts
+from .components import component_draws
 
 
 def summarize_draws(

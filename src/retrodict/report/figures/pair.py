@@ -1,6 +1,7 @@
 """The posterior of several parameters at a glance: marginals and every pair."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ..components import component_draws, component_words
 from . import style
 from .density import density_1d, density_2d, frame, region_levels
 from .ticks import sparse_ticks
@@ -26,7 +28,7 @@ def pair_plot(
     *,
     prior: Draws | None = None,
     reference: Draws | None = None,
-    truth: Mapping[str, float] | None = None,
+    truth: Mapping[str, Any] | None = None,
     labels: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     names: Sequence[str] | None = None,
@@ -35,14 +37,16 @@ def pair_plot(
     """Draw marginals on the diagonal and 50 % and 90 % regions of every pair below.
 
     Args:
-        draws: Posterior draws by name, each of shape ``(num_samples,)``, paired by row.
+        draws: Posterior draws by name, each ``(num_samples, *shape)``, paired by row,
+            as ``posterior.at(x_obs).sample(key, num_samples)`` returns them. Those of a
+            vector are split into components ``"mu[0]"``, ``"mu[1]"``.
         prior: Prior draws, shown as a grey area behind the marginals.
         reference: Draws of another method, shown as orange lines.
         truth: True values, where known, shown as thin dark lines.
         labels: How to write each name (mathtext is fine; what does not parse is shown
-            as it is).
-        units: Unit of each name.
-        names: Which parameters, in which order; by default all of ``draws``.
+            as it is), such as ``model.labels``.
+        units: Unit of each name, such as ``model.units``.
+        names: Which parameters or components, in which order; by default all.
         legend: Words for ``"posterior"``, ``"prior"``, ``"reference"``.
 
     Returns:
@@ -51,9 +55,16 @@ def pair_plot(
     Raises:
         ValueError: If a name has no draws, or if there are none or more than 12 names
             (message gives the number).
+
+    Example:
+        >>> prior = model.prior.sample(jax.random.key(0), 500)
+        >>> figure = pair_plot(prior, truth={"a": 0.0})
     """
+    draws = component_draws(draws)
+    prior, reference = (component_draws(d) if d else None for d in (prior, reference))
     names = _checked_names(draws, names)
-    labels, units = labels or {}, units or {}
+    labels = _indexed(component_words(names, labels or {}))
+    units = component_words(names, units or {})
     extra = [reference] if reference else []
     limits = {
         n: frame([draws[n], *(r[n] for r in extra if n in r)], tail=0.001)
@@ -65,8 +76,9 @@ def pair_plot(
         for j, column in enumerate(names[:i]):
             box = limits[column], limits[row]
             _pair(grid[i, j], (column, row), box, draws, reference)
-    _mark_truth(grid, names, truth or {})
-    _finish(grid, [style.axis_label(labels.get(n, n), units.get(n, "")) for n in names])
+    one = {name: np.asarray(value)[None] for name, value in (truth or {}).items()}
+    _mark_truth(grid, names, {n: v[0] for n, v in component_draws(one).items()})
+    _finish(grid, [style.axis_label(labels[n] or n, units[n]) for n in names])
     _add_legend(figure, len(names), prior, reference, legend or {})
     return figure
 
@@ -108,8 +120,22 @@ def marginal_plot(
     return figure
 
 
+def _indexed(labels: Mapping[str, str]) -> dict[str, str]:
+    """Add the index where the components of a vector have one label."""
+    shared = [label for label in labels.values() if label]
+    return {
+        name: label + name[name.index("[") :]
+        if "[" in name and shared.count(label) > 1
+        else label
+        for name, label in labels.items()
+    }
+
+
 def _checked_names(draws: Draws, names: Sequence[str] | None) -> list[str]:
-    chosen = list(draws if names is None else names)
+    chosen: list[str] = []
+    for name in draws if names is None else names:
+        parts = [n for n in draws if n.partition("[")[0] == name]
+        chosen += [name] if name in draws else parts or [name]
     missing = [n for n in chosen if n not in draws]
     if missing:
         raise ValueError(
