@@ -260,11 +260,12 @@ import retrodict
 for name in {names}:
     getattr(retrodict, name)
 after = dict(jax.config.values)
+threads = threading.active_count() - threads  # before live_arrays starts the backend
 print(json.dumps({{
     "heavy": [name for name in {heavy} if name in sys.modules],
     "arrays": len(jax.live_arrays()),
     "config": [name for name in after if after[name] != before.get(name)],
-    "threads": threading.active_count() - threads,
+    "threads": threads,
 }}))
 """
 
