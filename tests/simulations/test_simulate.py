@@ -20,8 +20,10 @@ def jax_simulator(key, theta):
     return {"y": theta["a"] + theta["b"].sum() * noise, "count": jnp.sum(noise > 0)}
 
 
-def python_simulator(rng, theta):
-    return theta["a"] + theta["b"].sum() * rng.standard_normal(3)
+# without a name a fresh interpreter could import: runs in this process, which is fast
+python_simulator = lambda rng, theta: (  # noqa: E731
+    theta["a"] + theta["b"].sum() * rng.standard_normal(3)
+)
 
 
 def _prior():
@@ -47,7 +49,7 @@ def simulator(rng, theta):
     a = theta["a"]
     noise = rng.standard_normal(3)
     print("talk that must not reach the parent's pipe")
-    if a > 1.6:
+    if a > 2.0:
         os._exit(7)
     if a > 1.2:
         raise ValueError("a is too large")
@@ -151,12 +153,12 @@ def test_rows_are_what_the_simulator_makes(getkey):
 @pytest.mark.faults
 def test_failures_are_recorded_with_any_number_of_workers(fragile, tmp_path):
     model = fragile("model")
-    one = simulate(model, 100, seed=1, workers=1)
-    two = simulate(model, 100, seed=1, workers=2, out=tmp_path)
+    one = simulate(model, 100, seed=0, workers=1)
+    two = simulate(model, 100, seed=0, workers=2, out=tmp_path)
     assert_same(one, two)
     a = one.theta["a"]
     names = ["ok", "bad_shape", "nonfinite", "exception", "crash"]
-    expected = np.digitize(a, [0.6, 0.9, 1.2, 1.6])
+    expected = np.digitize(a, [0.6, 0.9, 1.2, 2.0])
     assert one.counts == {
         name: int((expected == code).sum())
         for code, name in sorted(enumerate(names), key=lambda item: _code(item[1]))
@@ -171,7 +173,7 @@ def test_failures_are_recorded_with_any_number_of_workers(fragile, tmp_path):
     assert texts["ValueError: a is too large"] == one.failures["exception"]
     assert any("(3,)" in t and "(2,)" in t for t in texts)
     assert any("process ended (7)" in t for t in texts)
-    assert_same(one, simulate(model, 100, seed=1, out=tmp_path))
+    assert_same(one, simulate(model, 100, seed=0, out=tmp_path))
 
 
 def _code(name):
@@ -185,7 +187,16 @@ def test_healthy_python_models_give_dictionaries(fragile):
     two = simulate(fragile("healthy_model"), 60, seed=1, workers=2)
     assert_same(one, two)
     assert one.x["y"].shape == (60, 2)
+    assert one.x["n"].shape == (60,)
     assert set(one.x["n"]) <= set(range(5))
+
+
+def test_a_number_is_an_x_too():
+    def simulator(rng, theta):
+        return rng.normal()
+
+    model = Model(Prior(a=dist.Normal(0, 1)), simulator, observed=0.5)
+    assert simulate(model, 10).x.shape == (10,)
 
 
 def test_a_simulator_without_a_file_runs_here(capfd):
@@ -220,7 +231,7 @@ def test_nan_rows_of_jax_simulators_are_counted():
         (lambda key, theta: theta["a"] * jnp.nan, DataError, "all of the first.*NaN"),
         (lambda rng, theta: theta["a"] * np.nan, DataError, "all of the first.*NaN"),
         (lambda key, theta: theta["aa"], ModelError, "simulator.*'aa'.*mean 'a'"),
-        (lambda rng, theta: theta["aa"], DataError, "all of the first.*KeyError: 'aa'"),
+        (lambda rng, theta: theta["aa"], ModelError, "simulator.*'aa'.*mean 'a'"),
         (lambda key, theta: float(theta["a"]), ModelError, "simulator raised .*traced"),
         (lambda key, theta: "text", ModelError, "simulator"),
         (lambda key, theta: 1j * theta["a"], ModelError, "'x' has dtype complex"),
@@ -235,7 +246,7 @@ def test_simulators_that_cannot_run_are_refused(simulator, error, match):
 
 @pytest.mark.parametrize("kind", [jax_simulator, python_simulator])
 def test_the_shape_of_the_observation_is_compared(kind):
-    with pytest.raises(DataError, match=r"Expected .*\(3,\).*\(7,\)"):
+    with pytest.raises(DataError, match=r"Expected .*\(3,\).*\(7,\)|\(7,\).*\(3,\)"):
         simulate(_model(kind, observed=np.zeros(7)), 10)
 
 

@@ -5,7 +5,7 @@ of row ``i`` are pure functions of ``(seed, stream, i)``, and blocks have one fi
 shape, so that neither the number of workers nor the order of blocks changes a bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -28,12 +28,14 @@ class Campaign:
         stream: Name of the use of the seed.
         block_size: Rows of a block; part of the identity, since compiled code may give
             other low bits at another batch size.
+        x_shapes: Shapes that every x must have, where rows on disk already tell.
     """
 
     model: Model
     seed: int
     stream: str
     block_size: int
+    x_shapes: Mapping[str, tuple[int, ...]] | None = None
 
     def draw_theta(self, start: int) -> tuple[dict[str, np.ndarray], jax.Array]:
         """Draw the parameters of a block and the keys of its simulator calls.

@@ -31,7 +31,7 @@ class SerialEngine:
     def run(self, campaign: Campaign, starts: Sequence[int]) -> Iterator[Block]:
         """Yield the blocks that begin at ``starts``, in that order."""
         function = campaign.model.simulator.function
-        shapes = XShapes.of_observation(campaign.model.observed)
+        shapes = XShapes.of(campaign)
         for start in starts:
             theta, _ = campaign.draw_theta(start)
             buffer = RowBuffer(start, theta, shapes)
@@ -59,7 +59,9 @@ class PoolEngine:
 
     def run(self, campaign: Campaign, starts: Sequence[int]) -> Iterator[Block]:
         """Yield the blocks that begin at ``starts``, as they are completed."""
-        shapes = XShapes.of_observation(campaign.model.observed)
+        if not starts:
+            return
+        shapes = XShapes.of(campaign)
         command = [self.file, self.name, str(campaign.seed), campaign.stream]
         pool = [_Worker(command) for _ in range(min(self.workers, 64))]
         try:

@@ -4,24 +4,27 @@ from typing import Any
 
 import numpy as np
 
+from .campaign import Campaign
 from .dataset import STATUSES, Block, as_series, mark_nonfinite
 
 
 class XShapes:
     """The shapes that every row of x must have.
 
-    They come from the observation, or else from the first row that succeeds.
+    They come from the observation, from rows that are there already, or else from the
+    first row that succeeds.
     """
 
     def __init__(self, shapes: dict[str, tuple[int, ...]] | None = None):
         self.shapes = shapes
 
     @classmethod
-    def of_observation(cls, observed: Any) -> "XShapes":
-        """Take the shapes of ``x_obs``, where there is one."""
-        if observed is None:
-            return cls()
-        return cls({k: v.shape for k, v in as_series(observed).items()})
+    def of(cls, campaign: Campaign) -> "XShapes":
+        """Take the shapes of ``x_obs`` or of earlier rows, where there are any."""
+        observed = campaign.model.observed
+        if observed is not None:
+            return cls({k: v.shape for k, v in as_series(observed).items()})
+        return cls(dict(campaign.x_shapes) if campaign.x_shapes else None)
 
     def refusal(self, arrays: dict[str, np.ndarray]) -> str | None:
         """Say what is wrong with the shapes of one row, or ``None`` if they fit."""

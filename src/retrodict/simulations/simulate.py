@@ -3,6 +3,8 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,10 +115,16 @@ def _collect(
     done = store.starts() if store else set()
     blocks = [store.read(s) for s in starts if s in done] if store else []
     todo = [s for s in starts if s not in done]
+    if blocks:
+        shapes = {k: v.shape[1:] for k, v in blocks[0].x.items()}
+        campaign = replace(campaign, x_shapes=shapes)
     failed = 0
-    with progress("Simulating", len(starts) * campaign.block_size) as bar:
+    with (
+        _resumable(store),
+        progress("Simulating", len(starts) * campaign.block_size) as bar,
+    ):
         bar.advance(len(blocks) * campaign.block_size)
-        for block in _interruptible(engine.run(campaign, todo), store):
+        for block in engine.run(campaign, todo):
             if not blocks:
                 _check_first(block, campaign.model)
             if store:
@@ -127,11 +135,11 @@ def _collect(
     return blocks
 
 
-def _interruptible(
-    blocks: Iterator[Block], store: BlockStore | None
-) -> Iterator[Block]:
+@contextmanager
+def _resumable(store: BlockStore | None) -> Iterator[None]:
+    """Say after Ctrl-C what is safe, where there is a store."""
     try:
-        yield from blocks
+        yield
     except KeyboardInterrupt as error:
         if store is None:
             raise

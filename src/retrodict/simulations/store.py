@@ -49,7 +49,8 @@ class BlockStore:
 
     def starts(self) -> set[int]:
         """Return the first index of every block that is complete."""
-        return {int(path.stem) for path in self.blocks.glob("*.safetensors")}
+        stems = {path.stem for path in self.blocks.glob("*.safetensors")}
+        return {int(stem) for stem in stems if stem.isdecimal()}
 
     def write(self, block: Block) -> None:
         """Keep a block; it is durable when this returns."""
@@ -107,9 +108,12 @@ def describe(campaign: Campaign) -> dict[str, object]:
 
 def _read_json(path: Path) -> dict[str, object]:
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
+        if not isinstance(value, dict):
+            raise ValueError("Expected a JSON object")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a campaign: {error}.") from error
+    return value
 
 
 def _check_same(found: dict, wanted: dict, folder: Path) -> None:

@@ -18,7 +18,8 @@ from ..model.loading import import_file
 
 def encode(arrays: dict[str, np.ndarray], **facts: object) -> bytes:
     """Pack arrays and JSON facts into one message."""
-    arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+    # not ascontiguousarray, which would give a number the shape (1,)
+    arrays = {k: np.array(v, order="C") for k, v in arrays.items()}
     return safetensors.numpy.save(arrays, metadata={"facts": json.dumps(facts)})
 
 
