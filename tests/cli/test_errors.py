@@ -13,7 +13,7 @@ import pytest
 WRONG_MODELS = {
     "raises on import": ("prior = ", "1 / 0\nprior = ", 2, "line 8.*ZeroDivisionError"),
     "syntax": ("prior = ", "prior = = ", 2, "SyntaxError"),
-    "another thing": ("compared = rd", "model = 3\ncompared = rd", 2, "got int"),
+    "another thing": ("(broken_figure,)\n)", "()\n)\nmodel = 3", 2, "got int"),
     "typo in units": ('"level": "m"', '"levle": "m"', 2, "'levle'.*mean 'level'"),
     "typo in simulator": ('theta["spread"]', 'theta["spred"]', 2, "mean 'spread'"),
     "discrete": ("dist.HalfNormal(1.0)", "dist.Poisson(1.0)", 2, "discrete"),

@@ -1,0 +1,109 @@
+"""``run`` as a function: what it returns, refuses and leaves out."""
+
+from functools import partial
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import retrodict as rd
+from retrodict import workflow
+
+
+SETTINGS = rd.Settings(
+    num_members=1,
+    num_layers=2,
+    num_bins=4,
+    flow_width=16,
+    embedding_width=16,
+    context_dim=8,
+    num_blocks=1,
+    epochs=8,
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Train one small network and judge it on few simulations."""
+    monkeypatch.setattr(workflow, "fit", partial(rd.fit, settings=SETTINGS))
+    judge = partial(rd.validate, num_simulations=60, num_samples=64)
+    monkeypatch.setattr(workflow, "validate", judge)
+
+
+def vector_model(noise, observed):
+    def simulator(key, theta):
+        return theta["mu"] + theta["noise"] * jr.normal(key, (2,))
+
+    prior = rd.Prior(
+        mu=dist.Normal(0, 1).expand([2]).to_event(1),
+        noise=noise,
+        units={"mu": "m", "noise": "m"},
+    )
+    length = rd.Derived(lambda theta: jnp.linalg.norm(theta["mu"]), unit="m")
+    signal = rd.Derived(lambda theta: jnp.sum(theta["mu"] ** 2) / theta["noise"] ** 2)
+    return rd.Model(
+        prior,
+        simulator,
+        observed=observed,
+        derive={"length": length, "signal": signal},
+        name="vector",
+    )
+
+
+def test_observation_is_needed(tmp_path):
+    study = rd.Study(model=vector_model(dist.HalfNormal(1.0), None))
+    with pytest.raises(rd.ModelError, match=r"vector: .*observed=.*--observation"):
+        rd.run(study, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_seed_is_checked_first(tmp_path):
+    study = rd.Study(model=vector_model(dist.HalfNormal(1.0), np.zeros(2)))
+    with pytest.raises(ValueError, match=r"seed: .*got -1"):
+        rd.run(study, tmp_path, seed=-1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_vectors_come_back_as_components(tmp_path):
+    study = rd.Study(model=vector_model(dist.HalfNormal(1.0), np.zeros(2)))
+    result = rd.run(study, tmp_path, budget=200)
+    assert list(result.summary["parameters"]) == ["mu[0]", "mu[1]", "noise"]
+    assert result.summary["parameters"]["mu[1]"]["unit"] == "m"
+    assert list(result.summary["derived"]) == ["length", "signal"]
+    assert result.draws["mu"].shape == (10_000, 2)
+    length = np.linalg.norm(result.draws["mu"], axis=1)
+    np.testing.assert_allclose(result.derived["length"], length, rtol=1e-12)
+    assert result.predictive["x"].shape == (1000, 2)
+    told = result.summary["parameters"]["mu[0]"]["mean"]
+    assert told == pytest.approx(result.draws["mu"][:, 0].mean())
+    assert not (tmp_path / "command.txt").exists()
+
+
+@pytest.mark.slow
+def test_nuisances_are_not_drawn_from_their_prior(tmp_path):
+    """Predictions, and what needs the nuisance, are left out; the rest is there."""
+    noise = rd.Nuisance(dist.HalfNormal(1.0))
+    study = rd.Study(model=vector_model(noise, np.zeros(2)), title="Two numbers")
+    result = rd.run(study, tmp_path, budget=200)
+    assert list(result.summary["parameters"]) == ["mu[0]", "mu[1]"]
+    assert list(result.summary["derived"]) == ["length"]
+    assert result.predictive == {}
+    page = (tmp_path / "report.html").read_text()
+    assert "Two numbers" in page
+    assert "Does it explain the data?" not in page
+
+
+@pytest.mark.slow
+def test_earlier_posterior_is_used_and_checked(tmp_path):
+    model = vector_model(dist.HalfNormal(1.0), np.zeros(2))
+    first = rd.run(rd.Study(model=model), tmp_path / "a", budget=200)
+    other = rd.Study(model=model.observing(np.ones(2)))
+    second = rd.run(other, tmp_path / "a", budget=200, posterior=first.posterior)
+    assert second.posterior is first.posterior
+    assert second.summary["parameters"] != first.summary["parameters"]
+    narrow = rd.Study(model=vector_model(rd.Nuisance(dist.HalfNormal(1.0)), np.ones(2)))
+    with pytest.raises(rd.ModelError, match=r"Expected one of .*got one of .*'noise'"):
+        rd.run(narrow, tmp_path / "b", posterior=first.posterior)
