@@ -93,7 +93,8 @@ class VectorScaler:
         raw = np.asarray(values, np.float64)[:, self.logged] + self.shift[self.logged]
         # an observation below every simulation must not become NaN: it is clipped to
         # far below their range, which the check of x_obs reports
-        floor = np.exp(self.log.mean - 20 * self.log.scale)
+        tiny = np.finfo(np.float64).tiny
+        floor = np.maximum(np.exp(self.log.mean - 20 * self.log.scale), tiny)
         logs = self.log.apply(np.log(np.maximum(raw, floor)))
         both = np.concatenate([scaled, logs], axis=1)
         return np.clip(both, -1e6, 1e6).astype(np.float32)
