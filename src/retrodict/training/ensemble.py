@@ -71,8 +71,8 @@ def train_ensemble(
         settings: Architecture and schedule.
 
     Raises:
-        DataError: If there are too few simulations to hold any out, or if no member
-            ever reached a finite validation loss.
+        DataError: If there are too few simulations to hold any out, or if a member
+            never reached a finite validation loss.
     """
     count = len(value)
     held = _num_held_out(count, settings)
@@ -92,7 +92,7 @@ def train_ensemble(
         return compiled(state, orders[member], rows, splits[member])
 
     states, (train, validation, skipped) = _train(one_epoch, states, settings.epochs)
-    if not np.isfinite(validation).any():
+    if not np.isfinite(validation).any(axis=0).all():  # one untrained member is enough
         raise DataError(
             "fit: the loss was never finite. Expected simulations without extreme "
             "outliers; look at the ranges of theta and x."

@@ -1,0 +1,41 @@
+import dataclasses
+
+import pytest
+
+from retrodict.training import Settings, default_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("validation_fraction", 0.0),
+        ("validation_fraction", 1.0),
+        ("warmup_fraction", -0.1),
+        ("num_members", 0),
+        ("num_layers", 0),
+        ("num_bins", 0),
+        ("epochs", 0),
+        ("batch_size", -3),
+    ],
+)
+def test_impossible_settings_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name}: Expected .*got {value}"):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("theta_dim", [1, 4, 5, 40])
+def test_the_rule_follows_the_budget(theta_dim):
+    rule = [
+        default_settings(n, theta_dim) for n in (50, 300, 1000, 10_000, 10**5, 10**7)
+    ]
+    epochs, batches = zip(*[(s.epochs, s.batch_size) for s in rule], strict=True)
+    assert list(epochs) == sorted(epochs, reverse=True)
+    assert list(batches) == sorted(batches)
+    assert all(s.batch_size <= 512 for s in rule)
+    assert rule[0].batch_size <= 50
+    assert default_settings(1000, theta_dim, num_members=2).num_members == 2
+
+
+def test_the_rule_depends_on_nothing_else():
+    assert default_settings(5000, 3) == default_settings(5000, 3)
+    assert dataclasses.is_dataclass(default_settings(5000, 3))
