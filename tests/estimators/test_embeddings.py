@@ -37,6 +37,18 @@ def test_convolutions_embed_series_and_images(shape, layers, getkey):
     assert len(np.unique(np.asarray(out)[:, 0])) == 5
 
 
+def test_entries_of_any_size_embed_to_moderate_numbers(getkey):
+    """Scalers clip at 1e6: neither embedding may hand such numbers on."""
+    x = jnp.array([1.0, 1e6])[:, None, None] * jr.normal(getkey(), (2, 50, 1))
+    embeddings = (
+        Convolution(getkey(), "y", (50, 1), out_dim=12),
+        MLP(getkey(), _edges(50), width=16, out_dim=12),
+    )
+    for embedding, item in zip(embeddings, (x, x[..., 0]), strict=True):
+        out = np.abs(jax.jit(jax.vmap(lambda v, e=embedding: e({"y": v})))(item))
+        assert out[1].max() < 100 * out[0].max()
+
+
 def test_the_perceptron_embeds_all_series_in_the_order_of_their_names(getkey):
     embedding = MLP(getkey(), _edges(5), width=16, out_dim=4)
     a, b = jnp.arange(2.0), jnp.arange(3.0)

@@ -68,11 +68,20 @@ class Convolution(AbstractEmbedding):
     ) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
         del key  # weights are shared over the grid: nothing to silence
-        hidden = jnp.moveaxis(x[self.name], -1, 0)
+        hidden = jnp.moveaxis(_squash(x[self.name]), -1, 0)
         for layer in self.layers:
             hidden = jax.nn.silu(layer(hidden))
         flat = hidden.reshape(len(hidden), -1)
         return self.last(jnp.concatenate([flat.mean(1), flat.max(1)]))
+
+
+def _squash(z: Float[Array, "..."], bound: float = 10.0) -> Float[Array, "..."]:
+    """Keep entries up to ``bound``; let larger ones grow by their logarithm only.
+
+    An observation unlike every simulation must not overflow what follows.
+    """
+    excess = jnp.maximum(jnp.abs(z) - bound, 0.0)
+    return jnp.where(excess > 0, jnp.sign(z) * (bound + jnp.log1p(excess)), z)
 
 
 class Joined(AbstractEmbedding):

@@ -4,7 +4,7 @@ from .loading import as_study, load_study
 from .model import Derived, Model, clean_observation, unknown_parameter
 from .prior import Nuisance, Prior
 from .simulator import JaxSimulator, PythonSimulator, as_simulator
-from .space import Field, Space
+from .space import Field, Space, refuse_nan
 from .study import Axis, Baseline, FigureInput, Study
 from .support import Support
 
@@ -27,5 +27,6 @@ __all__ = [
     "as_study",
     "clean_observation",
     "load_study",
+    "refuse_nan",
     "unknown_parameter",
 ]

@@ -107,7 +107,7 @@ class Space:
         parts = np.split(theta, np.cumsum([f.size for f in self.fields])[:-1], axis=-1)
         lead = theta.shape[:-1]
         return {
-            field.name: part.reshape(*lead, *field.shape)
+            field.name: part.reshape((*lead, *field.shape))
             for field, part in zip(self.fields, parts, strict=True)
         }
 

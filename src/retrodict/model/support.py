@@ -89,9 +89,9 @@ class Support:
         if self.kind == "real":
             return u
         if self.kind == "lower":
-            return xp.maximum(lower + xp.exp(u), xp.nextafter(lower, np.inf * upper))
+            return xp.maximum(lower + _exp(u), xp.nextafter(lower, np.inf * upper))
         if self.kind == "upper":
-            return xp.minimum(upper - xp.exp(u), xp.nextafter(upper, -np.inf * lower))
+            return xp.minimum(upper - _exp(u), xp.nextafter(upper, -np.inf * lower))
         if self.kind in ("interval", "log_interval"):
             theta = self._from_unit(xp, special, u, lower, upper)
             inner = xp.nextafter(lower, upper), xp.nextafter(upper, lower)
@@ -191,6 +191,12 @@ class Support:
         return function(grid, xp).reshape(*array.shape[:-1], -1)
 
 
+def _exp(u):
+    """Return e^u, at most about 1/150 of the largest number: theta stays finite."""
+    xp, _ = _namespace(u)
+    return xp.exp(xp.minimum(u, math.log(np.finfo(u.dtype).max) - 5.0))
+
+
 def _offsets(count: int, xp: Any, dtype: Any) -> Any:
     """Shift that makes ``u = 0`` the centre of the simplex."""
     return xp.log(xp.asarray(np.arange(count, 0, -1), dtype=dtype))
@@ -222,7 +228,7 @@ def _stick_breaking_log_det(u, xp):
 
 
 def _ordered(u, xp):
-    return xp.cumsum(xp.concatenate([u[..., :1], xp.exp(u[..., 1:])], -1), axis=-1)
+    return xp.cumsum(xp.concatenate([u[..., :1], _exp(u[..., 1:])], -1), axis=-1)
 
 
 def _ordered_inverse(theta, xp):

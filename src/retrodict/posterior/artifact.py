@@ -25,7 +25,13 @@ from .archive import (
 )
 from .network import Network
 from .record import Record
-from .spec import ArtifactSpec, SeriesSpec, field_spec, settings_spec
+from .spec import (
+    ArtifactSpec,
+    SeriesSpec,
+    TrainingSpec,
+    field_spec,
+    settings_spec,
+)
 
 
 MEMBERS = {
@@ -84,7 +90,9 @@ def read_artifact(path: Path) -> Parts:
     """
     members = read_archive(path, MEMBERS)
     try:
+        from_json(members["spec.json"], path)  # bounded, without repeated keys
         spec = ArtifactSpec.model_validate_json(members["spec.json"])
+        TrainingSpec.model_validate_json(members["training.json"])
         tensors = {
             name: from_tensors(members[f"{name}.safetensors"], path, name)
             for name in ("weights", "statistics", "preview")
@@ -138,12 +146,14 @@ def _assemble(
         for name, item in sorted(spec.series.items())
     }
     settings, space = spec.settings.build(), spec.space()
+    shape = spec.num_columns(), settings.feature_bins + 1
+    edges = jax.ShapeDtypeStruct(shape, np.float32)  # a shape: nothing is allocated
     skeleton = eqx.filter_eval_shape(
         build_estimator,
         jax.random.key(0),
         settings,
         spec.standardized_shapes(),
-        None,
+        edges if shape[0] else None,
         space.unconstrained_dim,
     )
     members = _fill(skeleton, tensors["weights"], settings.num_members, path)
@@ -151,9 +161,32 @@ def _assemble(
     network = Network(members, settings, space, spec.x_spec(), scalers, scale)
     reference = OutlierReference.from_arrays(_below(statistics, "reference/"))
     arrays = {name: statistics[f"history/{name}"] for name in HISTORY}
+    _check_statistics(statistics, spec, path)
     record = Record(**{**facts, "skipped": tuple(facts["skipped"]), **arrays})
     preview = _below(tensors["preview"], "x/"), tensors["preview"]["theta"]
     return Parts(network, reference, record, preview)
+
+
+def _check_statistics(
+    statistics: Mapping[str, np.ndarray], spec: ArtifactSpec, path: Path
+) -> None:
+    """Compare the shapes that the prediction of the self-test does not depend on."""
+    space = spec.space()
+    history = (len(statistics["history/train"]), spec.settings.num_members)
+    expected = {
+        "scale/mean": (space.unconstrained_dim,),
+        "scale/scale": (space.unconstrained_dim,),
+        "history/train": history,
+        "history/validation": history,
+        "history/prior_mean": (space.dim,),
+        "history/prior_sd": (space.dim,),
+    }
+    for name, shape in expected.items():
+        if statistics[name].shape != shape or statistics[name].dtype.kind != "f":
+            raise ArtifactError(
+                "statistics",
+                f"{path}: {name}: Expected {shape}; got {statistics[name].shape}.",
+            )
 
 
 def _weights(members: tuple[Estimator, ...]) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 from .._core.seeds import stream_key
 from ..diagnostics import OutlierReference
 from ..estimators import apply_scalers
+from ..model import refuse_nan
 from .network import Network
 from .record import Record
 from .warnings import PosteriorWarning, observation_warnings
@@ -92,15 +93,16 @@ class ConditionedPosterior:
             ``(num_samples,)``; minus infinity outside the prior's support.
 
         Raises:
-            ValueError: If a target is missing or shapes do not fit.
+            ValueError: If a target is missing, shapes do not fit or a value is NaN.
         """
         space = self.network.space
-        flat = space.flatten(theta) if isinstance(theta, Mapping) else np.asarray(theta)
+        named = isinstance(theta, Mapping)
+        flat = space.flatten(theta) if named else np.asarray(theta, np.float64)
         if flat.ndim != 2 or flat.shape[1] != space.dim:
             raise ValueError(
                 f"theta: Expected shape (num_samples, {space.dim}); got {flat.shape}."
             )
-        return self.network.log_prob(flat[None], self._context)[0]
+        return self.network.log_prob(refuse_nan(flat)[None], self._context)[0]
 
     def map(self) -> dict[str, np.ndarray]:
         """Return the most probable parameters: the mode of q(theta | x_obs).
@@ -167,11 +169,15 @@ def find_mode(
     draws = at.sample_flat(stream_key(at.record.seed, "map"), 1000)
     start = draws[np.argmax(at.log_prob(draws))]
     v = network.scale.apply(network.space.unconstrain(start)).astype(np.float32)
-    scale, mean = jnp.asarray(network.scale.scale), jnp.asarray(network.scale.mean)
+    scale, mean = (
+        jnp.asarray(values, jnp.float32)
+        for values in (network.scale.scale, network.scale.mean)
+    )
+    conditions = jnp.asarray(context[:, 0])
 
     def loss(v):
         terms = [
-            member.density.log_prob(v, context[m, 0])
+            member.density.log_prob(v, conditions[m])
             for m, member in enumerate(network.members)
         ]
         density = jax.nn.logsumexp(jnp.stack(terms))

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy.special import logsumexp
 
+from .._core.errors import DataError
 from .._core.seeds import numpy_generator
 from ..estimators import Affine, Estimator, apply_scalers
 from ..model import Space
@@ -71,6 +72,9 @@ class Network:
         """Draw ``num_samples`` targets for each embedded observation.
 
         Every draw first picks a member at random, so draws are independent.
+
+        Raises:
+            DataError: If an observation is so far off that the network overflows.
         """
         key_member, key_noise = jr.split(key)
         num_members, num_obs, _ = context.shape
@@ -85,6 +89,13 @@ class Network:
                 key_tile = jr.fold_in(key_m, number)
                 conditions = jnp.asarray(context[m, padded])
                 self._draw(key_tile, m, conditions, rows, member[rows] == m, width, out)
+        if not np.isfinite(out).all():
+            bad = int((~np.isfinite(out).all((1, 2))).sum())
+            raise DataError(
+                f"x_obs: at {bad} of {num_obs} observations the network overflows: "
+                "they are too far from anything it was trained on. Expected observations "
+                "like the simulations; look at the warnings of `posterior.at(x_obs)`."
+            )
         return out
 
     def _draw(

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from .._core.compilation import use_compilation_cache
 from ..diagnostics import OutlierReference
+from ..model import refuse_nan
 from .artifact import Parts, write_artifact
 from .conditioned import ConditionedPosterior
 from .network import Network
@@ -111,7 +112,7 @@ class Posterior:
 
         Raises:
             DataError: If ``xs`` has another shape or holds values that are not finite.
-            ValueError: If ``theta`` has another shape.
+            ValueError: If ``theta`` has another shape or holds NaN.
         """
         use_compilation_cache()
         series = self.network.x_spec.rows(xs)
@@ -120,7 +121,7 @@ class Posterior:
         wanted = (count, theta.shape[1] if theta.ndim == 3 else "n", len(self.names))
         if theta.ndim != 3 or theta.shape != wanted:
             raise ValueError(f"theta: Expected shape {wanted}; got {theta.shape}.")
-        return self.network.log_prob(theta, self.network.embed(series))
+        return self.network.log_prob(refuse_nan(theta), self.network.embed(series))
 
     def save(self, path: str | Path) -> None:
         """Write the posterior to one file, which holds no code.

@@ -76,7 +76,8 @@ class XSpec:
         series = as_series(clean_observation(xs))
         shapes = {k: v.shape[1:] for k, v in series.items()}
         lengths = {len(v) for v in series.values() if v.ndim}
-        if shapes != dict(self.shapes) or len(lengths) != 1:
+        scalars = any(v.ndim == 0 for v in series.values())
+        if shapes != dict(self.shapes) or len(lengths) != 1 or 0 in lengths or scalars:
             wanted = {k: ("n", *v) for k, v in self.shapes.items()}
             found = {k: v.shape for k, v in series.items()}
             raise DataError(f"{name}: Expected {wanted}; got {found}.")

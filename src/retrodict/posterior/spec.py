@@ -1,6 +1,7 @@
 """The declarative part of an artifact: what to build, in bounded numbers and names."""
 
 import dataclasses
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -13,7 +14,16 @@ from .record import XSpec
 
 Name = Annotated[str, Bounded(min_length=1, max_length=200)]
 Text = Annotated[str, Bounded(max_length=2000)]
-Size = Annotated[int, Bounded(ge=1, le=100_000)]
+Size = Annotated[int, Bounded(ge=1, le=10_000_000)]  # sums are bounded below
+Count = Annotated[int, Bounded(ge=0, le=2**63 - 1)]
+MAX_COMPONENTS = 10_000  # of theta
+MAX_ENTRIES = 10**8  # of x
+BOUNDED = {
+    "lower": ("lower",),
+    "upper": ("upper",),
+    "interval": ("lower", "upper"),
+    "log_interval": ("lower", "upper"),
+}
 
 
 class AbstractSpec(BaseModel):
@@ -43,10 +53,17 @@ class FieldSpec(AbstractSpec):
 
     @model_validator(mode="after")
     def _bounds_fit(self):
-        field = self.build()
-        for bounds in (self.support.lower, self.support.upper):
-            if len(bounds) not in (0, field.size):
-                raise ValueError(f"bounds of {self.name!r} do not fit its shape")
+        kind, size = self.support.kind, math.prod(self.shape)
+        needed = BOUNDED.get(kind, ())
+        for side in ("lower", "upper"):
+            expected = size if side in needed else 0
+            if len(getattr(self.support, side)) != expected:
+                raise ValueError(f"bounds of {self.name!r} do not fit its support")
+        pairs = zip(self.support.lower, self.support.upper, strict=False)
+        if any(low >= high for low, high in pairs):
+            raise ValueError(f"an interval of {self.name!r} is empty")
+        if kind in ("simplex", "ordered") and not self.shape:
+            raise ValueError(f"{self.name!r} has no axis for its support")
         return self
 
     def build(self) -> Field:
@@ -97,8 +114,20 @@ class ArtifactSpec(AbstractSpec):
     model_name: Text
     settings: SettingsSpec
     fields: Annotated[list[FieldSpec], Bounded(min_length=1, max_length=1000)]
-    series: dict[Name, SeriesSpec]
+    series: Annotated[dict[Name, SeriesSpec], Bounded(min_length=1)]
     single: bool
+
+    @model_validator(mode="after")
+    def _sizes_fit(self):
+        if sum(math.prod(field.shape) for field in self.fields) > MAX_COMPONENTS:
+            raise ValueError(f"theta has more than {MAX_COMPONENTS} components")
+        if sum(math.prod(item.shape) for item in self.series.values()) > MAX_ENTRIES:
+            raise ValueError(f"x has more than {MAX_ENTRIES} entries")
+        if len({field.name for field in self.fields}) != len(self.fields):
+            raise ValueError("a name of theta occurs twice")
+        if self.single and set(self.series) != {"x"}:
+            raise ValueError("x is one array, which must be called 'x'")
+        return self
 
     def space(self) -> Space:
         """Return the space of the targets."""
@@ -109,12 +138,32 @@ class ArtifactSpec(AbstractSpec):
         shapes = {name: tuple(item.shape) for name, item in self.series.items()}
         return XSpec(shapes, self.single)
 
+    def num_columns(self) -> int:
+        """Return how many standardized entries of vectors the network sees."""
+        return sum(item.columns or 0 for item in self.series.values())
+
     def standardized_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every series as the network sees it."""
         return {
             name: tuple(item.shape) if item.columns is None else (item.columns,)
             for name, item in self.series.items()
         }
+
+
+class TrainingSpec(AbstractSpec):
+    """What is remembered of the training, histories apart."""
+
+    model_name: Text
+    seed: Count
+    settings: dict[Name, int | float]
+    num_simulations: Annotated[int, Bounded(ge=1, le=2**63 - 1)]
+    counts: dict[Name, Count]
+    simulation_seed: Count
+    skipped: list[Count]
+    compile_s: float
+    train_s: float
+    prior_text: dict[Name, str]
+    versions: dict[Name, Text]
 
 
 def field_spec(field: Field) -> FieldSpec:
