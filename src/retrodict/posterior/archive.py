@@ -175,13 +175,19 @@ def _check_manifest(manifest: Any, path: Path) -> None:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtifactError("format", f"{path} is not a {FORMAT}.")
     schema = manifest.get("schema")
-    if not isinstance(schema, int) or schema < 1:
+    if type(schema) is not int or schema < 1:  # True is no schema
         raise ArtifactError("schema", f"{path}: unknown schema {schema!r}.")
     if schema > SCHEMA:
-        writer = manifest.get("writer", {})
+        writer = manifest.get("writer")
+        found = writer.get("version", "?") if isinstance(writer, dict) else "?"
         raise ArtifactError(
             "schema-too-new",
             f"{path} has schema {schema}, this retrodict reads up to {SCHEMA}. It was "
-            f"written by version {writer.get('version', '?')!s:.40}; install that "
+            f"written by version {found!s:.40}; install that "
             "version or a newer one.",
         )
+    members = manifest.get("members")
+    if not isinstance(members, dict) or not all(
+        isinstance(facts, dict) and "sha256" in facts for facts in members.values()
+    ):
+        raise ArtifactError("members", f"{path}: the manifest lists no checksums.")

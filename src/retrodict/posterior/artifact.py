@@ -163,7 +163,8 @@ def _assemble(
     arrays = {name: statistics[f"history/{name}"] for name in HISTORY}
     _check_statistics(statistics, spec, path)
     record = Record(**{**facts, "skipped": tuple(facts["skipped"]), **arrays})
-    preview = _below(tensors["preview"], "x/"), tensors["preview"]["theta"]
+    series = spec.x_spec().rows(_below(tensors["preview"], "x/"), "preview")
+    preview = series, tensors["preview"]["theta"]
     return Parts(network, reference, record, preview)
 
 

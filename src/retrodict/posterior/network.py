@@ -93,8 +93,8 @@ class Network:
             bad = int((~np.isfinite(out).all((1, 2))).sum())
             raise DataError(
                 f"x_obs: at {bad} of {num_obs} observations the network overflows: "
-                "they are too far from anything it was trained on. Expected observations "
-                "like the simulations; look at the warnings of `posterior.at(x_obs)`."
+                "they are too far from anything it was trained on. Expected ones like "
+                "the simulations; look at the warnings of `posterior.at(x_obs)`."
             )
         return out
 

@@ -15,7 +15,7 @@ def build_estimator(
     key: Key[Array, ""],
     settings: Settings,
     shapes: Mapping[str, tuple[int, ...]],
-    edges: np.ndarray | None,
+    edges: np.ndarray | Array | None,
     dim: int,
 ) -> Estimator:
     """Build an estimator for standardized series of these shapes.
