@@ -47,11 +47,11 @@ def test_targets_are_all_but_the_nuisances():
 
 
 def test_flatten_follows_infer_and_unflatten_undoes_it():
-    model = Model(_prior(), simulator, derive={"ratio": RATIO}, infer=["mu", "ratio"])
-    assert model.target_names == ("mu[0]", "mu[1]", "ratio")
+    model = Model(_prior(), simulator, derive={"ratio": RATIO}, infer=["ratio", "mu"])
+    assert model.target_names == ("ratio", "mu[0]", "mu[1]")
     values = {"ratio": np.array([5.0, 6.0]), "mu": np.array([[1.0, 2.0], [3.0, 4.0]])}
     flat = model.flatten({**values, "beta": np.zeros(2)})
-    np.testing.assert_array_equal(flat, [[1, 2, 5], [3, 4, 6]])
+    np.testing.assert_array_equal(flat, [[5, 1, 2], [6, 3, 4]])
     back = model.unflatten(flat)
     for name, value in values.items():
         np.testing.assert_array_equal(back[name], value)

@@ -7,6 +7,7 @@ import jax.random as jr
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+import scipy.optimize as optimize
 import scipy.stats as stats
 
 import retrodict as rd
@@ -97,8 +98,11 @@ def test_the_mode_is_near_that_of_the_closed_form(linear, exact):
         assert {k: v.shape for k, v in mode.items()} == {"a": (), "b": (1,)}
         flat = np.array([mode["a"], mode["b"][0]])
         assert (np.abs(flat - mean) / sd < 0.75).all()
-        best = at.log_prob(flat[None])[0]
-        assert best >= at.log_prob(at.sample_flat(jr.key(1), 2000)).max() - 1e-2
+        # an independent search nearby finds nothing higher
+        search = optimize.minimize(
+            lambda t, at=at: -at.log_prob(t[None])[0], flat, method="Nelder-Mead"
+        )
+        assert at.log_prob(flat[None])[0] >= -search.fun - 1e-4
 
 
 # --- laws of the interface ------------------------------------------------------------
@@ -133,10 +137,10 @@ def test_equal_keys_give_equal_bits(linear):
 
 
 def test_draws_of_observations_are_independent(linear):
-    """Equal observations get different draws: none of 2 x 1000 occurs twice."""
-    xs = np.repeat(typical_xs(1), 2, axis=0)
+    """Equal observations get different draws, also those of other tiles."""
+    xs = np.repeat(typical_xs(1), 60, axis=0)
     draws = linear.sample(jr.key(0), xs, 1000).reshape(-1, 2)
-    assert len(np.unique(draws, axis=0)) == 2000
+    assert len(np.unique(draws, axis=0)) == 60_000
 
 
 def test_equal_seeds_fit_equal_posteriors(bounded, bounded_simulations):
