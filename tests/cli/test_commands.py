@@ -11,6 +11,7 @@ import pytest
 import xarray
 
 import retrodict as rd
+from retrodict.bench import TASKS
 from retrodict.worlds import WORLDS
 from source import PACKAGE
 
@@ -51,7 +52,9 @@ def test_version(cli):
 def test_worlds(cli):
     done = cli("worlds")
     assert (done.code, done.err) == (0, "")
-    assert [line.split()[0] for line in done.out.splitlines()] == sorted(WORLDS)
+    worlds, tasks = done.out.split("\n\n")
+    assert [line.split()[0] for line in worlds.splitlines()] == sorted(WORLDS)
+    assert [line.split()[0] for line in tasks.splitlines()[1:]] == list(TASKS)
     done = cli("worlds", "--json")
     assert json.loads(done.out) == dict(WORLDS)
 

@@ -4,6 +4,7 @@ The library is imported inside the commands: ``--help`` and wrong usage need non
 """
 
 import contextlib
+import difflib
 import json
 import shlex
 from collections.abc import Iterator
@@ -37,13 +38,10 @@ def load(
         ModelError: If there is none, or it has no such part or reads no data.
         DataError: If the data cannot be read.
     """
-    from ..model import as_study, load_study
-    from ..worlds import WORLDS, load_world
+    from ..model import as_study
+    from ..worlds import WORLDS
 
-    if ".py" in reference or "/" in reference:
-        study = load_study(reference)
-    else:
-        study = load_world(reference)
+    study = _named_study(reference, with_data=data is not None)
     if part is not None:
         if part not in study.parts:
             raise ModelError(
@@ -62,6 +60,26 @@ def load(
         x_obs = read_observation(observation)
         study = replace(study, model=study.model.observing(x_obs))
     return study
+
+
+def _named_study(reference: str, *, with_data: bool) -> "Study":
+    """Return a user's study, a world, or a task of the benchmark.
+
+    Worlds come first where a task has the same name, unless data are given: only the
+    task reads them.
+    """
+    from ..bench import TASKS, load_task
+    from ..model import load_study
+    from ..worlds import WORLDS, load_world
+
+    if ".py" in reference or "/" in reference:
+        return load_study(reference)
+    # A word that is almost a task's name is refused with the names of tasks.
+    nearest = difflib.get_close_matches(reference, [*WORLDS, *TASKS], n=1)
+    name = nearest[0] if nearest else reference
+    if name in TASKS and (with_data or name not in WORLDS):
+        return load_task(reference)
+    return load_world(reference)
 
 
 def run(
@@ -211,14 +229,18 @@ def infer(
 
 
 def worlds(as_json: bool) -> None:
-    """List the worlds."""
+    """List the worlds and, apart, the tasks of the benchmark."""
+    from ..bench import TASKS
     from ..worlds import WORLDS
 
     if as_json:
         typer.echo(json.dumps(dict(WORLDS), indent=1))
         return
-    width = max(map(len, WORLDS))
+    width = max(map(len, [*WORLDS, *TASKS]))
     for name, text in WORLDS.items():
+        typer.echo(f"{name:<{width}}  {text}")
+    typer.echo("\nTasks of the benchmark sbibm, which need --data DIR:")
+    for name, text in TASKS.items():
         typer.echo(f"{name:<{width}}  {text}")
 
 

@@ -1,0 +1,13 @@
+"""Benchmarks: tasks with known answers, and what a method makes of them."""
+
+from .observations import Observations, first_observation, read_observations
+from .tasks import TASKS, load_task
+
+
+__all__ = [
+    "Observations",
+    "TASKS",
+    "first_observation",
+    "load_task",
+    "read_observations",
+]
