@@ -13,7 +13,6 @@ from retrodict.estimators import (
     SplineCoupling,
     trainable,
 )
-from retrodict.estimators._base import dropout
 from retrodict.estimators.mlp import quantile_edges
 
 
@@ -42,7 +41,7 @@ def test_entries_of_any_size_embed_to_moderate_numbers(getkey):
     x = jnp.array([1.0, 1e6])[:, None, None] * jr.normal(getkey(), (2, 50, 1))
     embeddings = (
         Convolution(getkey(), "y", (50, 1), out_dim=12),
-        MLP(getkey(), _edges(50), width=16, out_dim=12),
+        MLP(getkey(), _edges(50), width=16, context_dim=12),
     )
     for embedding, item in zip(embeddings, (x, x[..., 0]), strict=True):
         out = np.abs(jax.jit(jax.vmap(lambda v, e=embedding: e({"y": v})))(item))
@@ -50,10 +49,11 @@ def test_entries_of_any_size_embed_to_moderate_numbers(getkey):
 
 
 def test_the_perceptron_embeds_all_series_in_the_order_of_their_names(getkey):
-    embedding = MLP(getkey(), _edges(5), width=16, out_dim=4)
+    embedding = MLP(getkey(), _edges(5), width=16, context_dim=4)
     a, b = jnp.arange(2.0), jnp.arange(3.0)
     out = embedding({"b": b, "a": a})
-    assert out.shape == (4,)
+    assert out.shape == (embedding.out_dim,) == (9,)
+    np.testing.assert_array_equal(out[4:], [0, 1, 0, 1, 2])  # passed on as they are
     np.testing.assert_array_equal(out, embedding({"a": a, "b": b}))
     joined = jnp.concatenate([a, b])
     np.testing.assert_array_equal(out, embedding({"only": joined}))
@@ -61,29 +61,29 @@ def test_the_perceptron_embeds_all_series_in_the_order_of_their_names(getkey):
 
 def test_parts_side_by_side_read_their_own_series(getkey):
     parts = [
-        MLP(getkey(), _edges(3), width=16, out_dim=4),
         Convolution(getkey(), "image", (8, 8, 1), out_dim=6),
+        MLP(getkey(), _edges(3), width=16, context_dim=4),
     ]
-    joined = Joined(parts, [("v",), ("image",)])
+    joined = Joined(parts, [("image",), ("v",)])
     x = {"v": jnp.ones(3), "image": jnp.ones((8, 8, 1))}
     out = joined(x)
-    assert out.shape == (joined.out_dim,) == (10,)
-    np.testing.assert_array_equal(out[:4], parts[0]({"v": x["v"]}))
-    np.testing.assert_array_equal(out[4:], parts[1](x))
+    assert out.shape == (joined.out_dim,) == (13,)
+    assert joined.direct_dim == 3
+    np.testing.assert_array_equal(out[:6], parts[0](x))
+    np.testing.assert_array_equal(out[6:], parts[1]({"v": x["v"]}))
 
 
 def test_features_are_the_piecewise_linear_code(getkey):
     edges = np.array([[-1.0, 0.0, 2.0]], np.float32)
-    embedding = MLP(getkey(), edges, width=8, out_dim=2)
+    embedding = MLP(getkey(), edges, width=8, context_dim=2)
     for value, code in (
         (-3.0, (0.0, 0.0)),
         (-0.25, (0.75, 0.0)),
         (1.0, (1.0, 0.5)),
         (5.0, (1.0, 1.0)),
     ):
-        found = embedding.features(jnp.array([value]))
-        np.testing.assert_allclose(found, [value, code[0] - 0.5, code[1] - 0.5])
-    assert float(embedding.features(jnp.array([1e6]))[0]) == 10.0
+        found = embedding.code(jnp.array([value]))
+        np.testing.assert_allclose(found, [code[0] - 0.5, code[1] - 0.5])
 
 
 @pytest.mark.parametrize("kind", ["constant", "discrete", "normal", "heavy", "tiny"])
@@ -107,8 +107,8 @@ def test_quantile_edges_increase(kind):
 
 def test_the_edges_are_not_trained(getkey):
     estimator = Estimator(
-        MLP(getkey(), _edges(3), width=16, out_dim=4),
-        SplineCoupling(getkey(), 2, 4, width=8),
+        MLP(getkey(), _edges(3), width=16, context_dim=4),
+        SplineCoupling(getkey(), 2, 7, width=8, direct_dim=3),
     )
     weights = eqx.filter(estimator, trainable(estimator))
     assert weights.embedding.edges.value is None
@@ -119,13 +119,3 @@ def test_the_edges_are_not_trained(getkey):
 
     gradient = eqx.filter_jit(eqx.filter_grad(loss))(estimator)
     assert not np.asarray(gradient.embedding.edges.value).any()
-
-
-@pytest.mark.stat
-def test_dropout_keeps_the_mean():
-    """Mean of 1e5 draws of variance r/(1-r): |z| < 5, false alarms below 1e-6."""
-    rate, num = 0.3, 100_000
-    out = np.asarray(dropout(jr.key(5), jnp.ones(num), rate))
-    assert set(np.unique(out)) == {0.0, np.float32(1 / 0.7)}
-    assert abs(out.mean() - 1) < 5 * np.sqrt(rate / (1 - rate) / num)
-    np.testing.assert_array_equal(dropout(None, jnp.ones(3), rate), np.ones(3))

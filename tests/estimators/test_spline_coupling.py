@@ -168,14 +168,3 @@ def test_components_of_one_half_are_separated_later():
         first, second = names[:2], names[2:]
         apart[np.ix_(first, second)] = apart[np.ix_(second, first)] = True
     assert (apart | np.eye(5, dtype=bool)).all()
-
-
-def test_dropout_acts_only_with_a_key():
-    flow = _flow(2, dropout_rate=0.5)
-    value, condition = jnp.ones(2), jnp.asarray(CONDITION)
-    program = eqx.filter_jit(lambda flow, key: flow.log_prob(value, condition, key))
-    plain = float(program(flow, None))
-    keyed = {float(program(flow, jr.key(seed))) for seed in range(4)}
-    assert len(keyed) > 1
-    assert plain not in keyed
-    assert np.isclose(float(program(_flow(2), jr.key(0))), plain, rtol=1e-6)

@@ -7,13 +7,21 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 import pytest
 
 from retrodict._core.errors import DataError
 from retrodict.estimators import trainable
 from retrodict.training import Settings, build_estimator, npe_loss, train_ensemble
 from retrodict.training.build import split_series, vector_edges
-from retrodict.training.loop import Rows, make_optimizer, validation_loss
+from retrodict.training.loop import (
+    Rows,
+    State,
+    flatten,
+    learning_rates,
+    take_step,
+    validation_loss,
+)
 
 
 SMALL = Settings(
@@ -26,7 +34,6 @@ SMALL = Settings(
     num_blocks=1,
     epochs=6,
     batch_size=32,
-    dropout=0.1,
 )
 
 
@@ -82,7 +89,7 @@ def test_the_best_weights_are_returned(trained):
 def test_the_last_weights_are_not_returned_when_they_are_worse():
     """Training far too long on 60 rows ends worse than its best epoch."""
     settings = dataclasses.replace(
-        SMALL, num_members=1, epochs=60, learning_rate=2e-2, dropout=0.0, batch_size=16
+        SMALL, num_members=1, epochs=60, learning_rate=2e-2, batch_size=16
     )
     value, x = _data(60)
     trained = train_ensemble(jr.key(0), value, x, settings)
@@ -115,25 +122,76 @@ def test_the_validation_loss_is_a_mean_over_its_rows(trained, held_out):
     )
 
 
+def _step(gradient, weights, decay, state=None):
+    start = State(weights, optax.scale_by_adam().init(weights), jnp.asarray(0))
+    return take_step(state or start, gradient, jnp.asarray(0.1), decay, 5.0)
+
+
 def test_weight_decay_acts_on_matrices_only():
-    optimizer = make_optimizer(dataclasses.replace(SMALL, weight_decay=0.5), 100)
-    weights = {"matrix": jnp.ones((2, 2)), "bias": jnp.ones(2)}
-    zeros = jax.tree.map(jnp.zeros_like, weights)
-    state = optimizer.init(weights)
-    for _ in range(3):
-        updates, state = optimizer.update(zeros, state, weights)
-        weights = jax.tree.map(jnp.add, weights, updates)
-    assert (weights["matrix"] < 1).all()
-    assert (weights["bias"] == 1).all()
+    estimator = build_estimator(jr.key(0), SMALL, {"x": (3,)}, None, 2)
+    member = flatten(estimator)
+    weights = np.ones_like(member.weights)
+    state = _step(jnp.zeros(weights.size), jnp.asarray(weights), jnp.asarray(member.matrices))
+    decayed = eqx.filter(
+        member.layout.build(state.weights, member.fixed), trainable(estimator)
+    )
+    for leaf in jax.tree.leaves(decayed):
+        np.testing.assert_allclose(leaf, 0.9 if leaf.ndim > 1 else 1.0, rtol=1e-6)
+
+
+def test_steps_follow_adamw():
+    """Ten steps equal those of optax.adamw with clipping."""
+    rng = np.random.default_rng(0)
+    gradients = jnp.asarray(10 * rng.standard_normal((10, 7)), jnp.float32)
+    weights = jnp.asarray(rng.standard_normal(7), jnp.float32)
+    chain = optax.chain(
+        optax.clip_by_global_norm(5.0), optax.adamw(0.1, weight_decay=0.3)
+    )
+    theirs, memory = weights, chain.init(weights)
+    ours = State(weights, optax.scale_by_adam().init(weights), jnp.asarray(0))
+    for gradient in gradients:
+        updates, memory = chain.update(gradient, memory, theirs)
+        theirs = theirs + updates
+        ours = _step(gradient, None, jnp.full(7, 0.3), ours)
+    np.testing.assert_allclose(ours.weights, theirs, rtol=1e-5)
 
 
 def test_steps_that_are_not_finite_are_skipped_and_counted():
-    optimizer = make_optimizer(SMALL, 100)
-    weights = {"a": jnp.ones((2, 2))}
-    state = optimizer.init(weights)
-    updates, state = optimizer.update({"a": jnp.full((2, 2), jnp.nan)}, state, weights)
-    assert not np.asarray(updates["a"]).any()
-    assert int(state.total_notfinite) == 1
+    weights = jnp.ones(3)
+    state = _step(jnp.array([1.0, jnp.nan, 1.0]), weights, jnp.ones(3))
+    np.testing.assert_array_equal(state.weights, weights)
+    assert int(state.skipped) == 1
+    assert int(state.adam.count) == 0
+
+
+def test_the_rate_rises_and_falls_to_zero():
+    rates = learning_rates(SMALL, 1000)
+    assert rates.shape == (1000,)
+    assert rates.argmax() == 49
+    np.testing.assert_allclose(rates.max(), SMALL.learning_rate)
+    assert (np.diff(rates[:50]) > 0).all()
+    assert (np.diff(rates[50:]) <= 0).all()
+    assert rates[-1] < 1e-6 * SMALL.learning_rate
+
+
+def test_a_layout_undoes_what_flatten_does():
+    estimator = build_estimator(jr.key(3), SMALL, {"x": (3,)}, None, 2)
+    member = flatten(estimator)
+    again = member.layout.build(jnp.asarray(member.weights), member.fixed)
+    one, two = (jax.tree.flatten(tree) for tree in (estimator, again))
+    assert one[1] == two[1]
+    for left, right in zip(one[0], two[0], strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_the_best_schedule_of_a_race_trains_all_members():
+    bad = dataclasses.replace(SMALL, learning_rate=3.0, epochs=3)
+    value, x = _data()
+    raced = train_ensemble(jr.key(0), value, x, [bad, SMALL])
+    alone = train_ensemble(jr.key(0), value, x, SMALL)
+    assert raced.settings == SMALL
+    np.testing.assert_array_equal(raced.validation, alone.validation)
+    assert train_ensemble(jr.key(0), value, x, [SMALL, bad]).settings == SMALL
 
 
 @pytest.mark.faults
@@ -170,7 +228,8 @@ def test_series_choose_their_embedding():
     x = {
         name: jnp.asarray(rng.standard_normal(shape)) for name, shape in shapes.items()
     }
-    assert estimator.embedding.out_dim == 3 * SMALL.context_dim
+    assert estimator.embedding.out_dim == 3 * SMALL.context_dim + 4
+    assert estimator.embedding.direct_dim == 4
     z = {name: rng.standard_normal((100, *shape)) for name, shape in shapes.items()}
     edges = vector_edges(z, SMALL)
     assert edges.shape == (4, SMALL.feature_bins + 1)

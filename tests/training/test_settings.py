@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from retrodict.training import Settings, default_settings
+from retrodict.training import Settings, candidate_settings, default_settings
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,16 @@ def test_the_rule_follows_the_budget(theta_dim):
 def test_the_rule_depends_on_nothing_else():
     assert default_settings(5000, 3) == default_settings(5000, 3)
     assert dataclasses.is_dataclass(default_settings(5000, 3))
+
+
+def test_raced_schedules_share_one_program():
+    base = default_settings(10_000, 3)
+    schedules = candidate_settings(base, 10_000)
+    assert base in schedules
+    free = ("epochs", "learning_rate", "weight_decay")
+    same = [
+        {k: v for k, v in dataclasses.asdict(s).items() if k not in free}
+        for s in schedules
+    ]
+    assert all(item == same[0] for item in same)
+    assert len({(s.epochs, s.learning_rate, s.weight_decay) for s in schedules}) == 4

@@ -11,7 +11,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
+
+from .._core.seeds import numpy_generator
 
 
 class Frozen(eqx.Module):
@@ -33,19 +36,35 @@ def trainable(tree: PyTree) -> PyTree:
     )
 
 
+class Dense(eqx.Module):
+    """A linear layer, ``weight @ inputs + bias``.
+
+    Attributes:
+        weight: ``(out_dim, in_dim)``.
+        bias: ``(out_dim,)``.
+    """
+
+    weight: Float[Array, "out_dim in_dim"]
+    bias: Float[Array, " out_dim"]
+
+    def __call__(self, inputs: Float[Array, " in_dim"]) -> Float[Array, " out_dim"]:
+        """Apply the layer."""
+        return self.weight @ inputs + self.bias
+
+
 class AbstractEmbedding(eqx.Module):
-    """A learned compression of x to a vector."""
+    """A learned compression of x to a vector.
+
+    The last ``direct_dim`` entries of the result are entries of x itself, for the
+    density to use in a linear prediction.
+    """
 
     out_dim: eqx.AbstractVar[int]
+    direct_dim: eqx.AbstractVar[int]
 
     @abstractmethod
-    def __call__(
-        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
-    ) -> Float[Array, " out_dim"]:
-        """Embed the standardized series of one simulation.
-
-        With a key, hidden units are silenced at random, as in training.
-        """
+    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
+        """Embed the standardized series of one simulation."""
 
 
 class AbstractDensity(eqx.Module):
@@ -62,12 +81,8 @@ class AbstractDensity(eqx.Module):
         self,
         value: Float[Array, " dim"],
         condition: Float[Array, " cond_dim"],
-        key: Key[Array, ""] | None = None,
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """Map a value to base noise; also return log |det dnoise/dvalue|.
-
-        With a key, hidden units are silenced at random, as in training.
-        """
+        """Map a value to base noise; also return log |det dnoise/dvalue|."""
 
     @abstractmethod
     def from_base(
@@ -79,10 +94,9 @@ class AbstractDensity(eqx.Module):
         self,
         value: Float[Array, " dim"],
         condition: Float[Array, " cond_dim"],
-        key: Key[Array, ""] | None = None,
     ) -> Float[Array, ""]:
         """Return the normalized log-density of one value, in nats."""
-        noise, log_det = self.to_base(value, condition, key)
+        noise, log_det = self.to_base(value, condition)
         return normal_log_prob(noise) + log_det
 
     def sample(
@@ -107,14 +121,9 @@ class Estimator(eqx.Module):
         self,
         value: Float[Array, " dim"],
         x: Mapping[str, Array],
-        key: Key[Array, ""] | None = None,
     ) -> Float[Array, ""]:
-        """Return the normalized log-density of one value given one x, in nats.
-
-        With a key, hidden units are silenced at random, as in training.
-        """
-        key_x, key_value = (None, None) if key is None else jr.split(key)
-        return self.density.log_prob(value, self.embedding(x, key_x), key_value)
+        """Return the normalized log-density of one value given one x, in nats."""
+        return self.density.log_prob(value, self.embedding(x))
 
 
 def normal_log_prob(noise: Float[Array, " dim"]) -> Float[Array, ""]:
@@ -122,28 +131,13 @@ def normal_log_prob(noise: Float[Array, " dim"]) -> Float[Array, ""]:
     return -0.5 * jnp.sum(noise**2) - 0.5 * noise.size * math.log(2 * math.pi)
 
 
-def dense(
-    key: Key[Array, ""], in_dim: int, out_dim: int, scale: float
-) -> eqx.nn.Linear:
+def dense(key: Key[Array, ""], in_dim: int, out_dim: int, scale: float) -> Dense:
     """Return a linear layer with normal weights of sd ``scale/sqrt(in_dim)``, bias 0.
 
-    A scale of 0 makes whatever follows start as a function of its bias alone.
+    A scale of 0 makes whatever follows start as a function of its bias alone. Drawn on
+    the host: JAX would compile a program for every shape, which took longer than to
+    train a small network.
     """
-    layer = eqx.nn.Linear(in_dim, out_dim, key=key)
-    weight = jr.normal(key, (out_dim, in_dim)) * (scale / math.sqrt(max(in_dim, 1)))
-    new = (weight, jnp.zeros(out_dim))
-    return eqx.tree_at(lambda linear: (linear.weight, linear.bias), layer, new)
-
-
-def dropout(
-    key: Key[Array, ""] | None, hidden: Float[Array, " size"], rate: float
-) -> Float[Array, " size"]:
-    """Silence units with probability ``rate`` and scale up the rest.
-
-    Source: Srivastava et al. (2014), Dropout, JMLR 15. Without a key, or at rate 0, the
-    input comes back as it is.
-    """
-    if key is None or rate == 0:
-        return hidden
-    keep = jr.bernoulli(key, 1 - rate, hidden.shape)
-    return jnp.where(keep, hidden / (1 - rate), 0.0)
+    weight = numpy_generator(key).standard_normal((out_dim, in_dim), dtype=np.float32)
+    weight *= scale / math.sqrt(max(in_dim, 1))
+    return Dense(jnp.asarray(weight), jnp.zeros(out_dim))

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, dense
+from ._base import AbstractEmbedding, Dense, dense
 
 
 class Convolution(AbstractEmbedding):
@@ -33,9 +33,10 @@ class Convolution(AbstractEmbedding):
     """
 
     layers: tuple[eqx.nn.Conv, ...]
-    last: eqx.nn.Linear
+    last: Dense
     name: str = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
+    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -62,12 +63,10 @@ class Convolution(AbstractEmbedding):
         self.last = dense(keys[-1], 2 * channels, out_dim, 1.0)
         self.name = name
         self.out_dim = out_dim
+        self.direct_dim = 0
 
-    def __call__(
-        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
-    ) -> Float[Array, " out_dim"]:
+    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
-        del key  # weights are shared over the grid: nothing to silence
         hidden = jnp.moveaxis(_squash(x[self.name]), -1, 0)
         for layer in self.layers:
             hidden = jax.nn.silu(layer(hidden))
@@ -88,24 +87,25 @@ class Joined(AbstractEmbedding):
     """Several embeddings side by side, for x with series of different kinds.
 
     Attributes:
-        parts: The embeddings; each reads its own series.
+        parts: The embeddings; each reads its own series. Only the last may pass
+            entries of x on.
     """
 
     parts: tuple[AbstractEmbedding, ...]
     selected: tuple[tuple[str, ...], ...] = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
+    direct_dim: int = eqx.field(static=True)
 
     def __init__(self, parts, selected):
         self.parts = tuple(parts)
         self.selected = tuple(selected)
         self.out_dim = sum(part.out_dim for part in parts)
+        self.direct_dim = parts[-1].direct_dim
 
-    def __call__(
-        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
-    ) -> Float[Array, " out_dim"]:
+    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
         outputs = [
-            part({name: x[name] for name in names}, key)
+            part({name: x[name] for name in names})
             for part, names in zip(self.parts, self.selected, strict=True)
         ]
         return jnp.concatenate(outputs)

@@ -19,48 +19,50 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Frozen, dense, dropout
+from ._base import AbstractEmbedding, Dense, Frozen, dense
+
+
+CLIP = 10.0  # standard deviations: an entry further off says no more than that
 
 
 class Block(eqx.Module):
     """Residual block: h + W2 silu(W1 norm(h))."""
 
     norm: eqx.nn.LayerNorm
-    first: eqx.nn.Linear
-    second: eqx.nn.Linear
-    rate: float = eqx.field(static=True)
+    first: Dense
+    second: Dense
 
-    def __init__(self, key: Key[Array, ""], width: int, rate: float):
-        self.rate = rate
+    def __init__(self, key: Key[Array, ""], width: int):
         key_first, key_second = jr.split(key)
         self.norm = eqx.nn.LayerNorm(width)
         self.first = dense(key_first, width, width, 1.0)
         self.second = dense(key_second, width, width, 0.5)
 
-    def __call__(self, hidden, key=None):
+    def __call__(self, hidden):
         """Apply the block."""
-        inner = jax.nn.silu(self.first(self.norm(hidden)))
-        return hidden + self.second(dropout(key, inner, self.rate))
+        return hidden + self.second(jax.nn.silu(self.first(self.norm(hidden))))
 
 
 class MLP(AbstractEmbedding):
     """Embed all series of x, flattened, by a residual perceptron.
 
+    The entries themselves, clipped, follow the learned context.
+
     Args:
         key: PRNG key of the initial weights.
         edges: Quantile edges ``(columns, num_bins + 1)`` of each flattened entry.
         width: Width of the blocks.
-        out_dim: Dimension of the result.
+        context_dim: Dimension of the learned part of the result.
         num_blocks: Number of residual blocks.
-        dropout_rate: Share of hidden units silenced in training.
     """
 
     edges: Frozen
-    first: eqx.nn.Linear
+    first: Dense
     blocks: tuple[Block, ...]
     norm: eqx.nn.LayerNorm
-    last: eqx.nn.Linear
+    last: Dense
     out_dim: int = eqx.field(static=True)
+    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -68,36 +70,34 @@ class MLP(AbstractEmbedding):
         edges: Float[Array | np.ndarray, "columns edges"],
         *,
         width: int = 128,
-        out_dim: int = 64,
+        context_dim: int = 64,
         num_blocks: int = 2,
-        dropout_rate: float = 0.0,
     ):
         key_first, key_last, *keys = jr.split(key, num_blocks + 2)
         columns, num_edges = edges.shape
         self.edges = Frozen(jnp.asarray(edges))
         self.first = dense(key_first, columns * num_edges, width, 1.0)
-        self.blocks = tuple(Block(k, width, dropout_rate) for k in keys)
+        self.blocks = tuple(Block(k, width) for k in keys)
         self.norm = eqx.nn.LayerNorm(width)
-        self.last = dense(key_last, width, out_dim, 1.0)
-        self.out_dim = out_dim
+        self.last = dense(key_last, width, context_dim, 1.0)
+        self.out_dim = context_dim + columns
+        self.direct_dim = columns
 
-    def __call__(
-        self, x: Mapping[str, Array], key: Key[Array, ""] | None = None
-    ) -> Float[Array, " out_dim"]:
+    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
         flat = jnp.concatenate([x[name].ravel() for name in sorted(x)])
-        hidden = self.first(self.features(flat))
-        for number, block in enumerate(self.blocks):
-            key_block = None if key is None else jr.fold_in(key, number)
-            hidden = block(hidden, key_block)
-        return self.last(jax.nn.silu(self.norm(hidden)))
+        direct = jnp.clip(flat, -CLIP, CLIP)
+        hidden = self.first(jnp.concatenate([direct, self.code(flat)]))
+        for block in self.blocks:
+            hidden = block(hidden)
+        return jnp.concatenate([self.last(jax.nn.silu(self.norm(hidden))), direct])
 
-    def features(self, flat: Float[Array, " columns"]) -> Float[Array, " features"]:
-        """Return raw entries and their piecewise-linear code."""
+    def code(self, flat: Float[Array, " columns"]) -> Float[Array, " codes"]:
+        """Return the piecewise-linear code of the entries."""
         edges = jax.lax.stop_gradient(self.edges.value)
         low, high = edges[:, :-1], edges[:, 1:]
         code = jnp.clip((flat[:, None] - low) / (high - low), 0.0, 1.0) - 0.5
-        return jnp.concatenate([jnp.clip(flat, -10.0, 10.0), code.ravel()])
+        return code.ravel()
 
 
 def quantile_edges(columns: np.ndarray, num_bins: int) -> np.ndarray:

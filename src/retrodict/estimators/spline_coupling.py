@@ -6,7 +6,9 @@ coupling layers: each bends one half of the components by rational-quadratic spl
 whose parameters are a network of the other half and of the condition.
 
 The first step lets a posterior be much narrower than the prior without spending spline
-bins on finding it; the splines then only learn its shape.
+bins on finding it; the splines then only learn its shape. Entries of x that the
+embedding passes on enter the mean linearly as well, so that a linear regression is
+where training may start (see :func:`retrodict.training.start.start_at_regression`).
 
 Source: Durkan et al. (2019), Neural spline flows, arXiv:1906.04032, sec. 3.
 Deviations from the source: the conditional whitening; conditioners see the condition at
@@ -21,40 +23,53 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractDensity, dense, dropout
+from ._base import AbstractDensity, Dense, dense
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
 
 
 class Whitening(eqx.Module):
-    """Conditional location and triangular scale: v = T(c) (value - mean(c))."""
+    """Conditional location and triangular scale: v = T(c) (value - mean(c)).
 
-    head: eqx.nn.Linear
-    dim: int
+    Attributes:
+        head: From the learned context to mean, log-diagonal and lower part of T.
+        direct: From the entries of x that were passed on, if any, to the mean.
+        dim: Dimension of the value.
+    """
 
-    def __init__(self, key: Key[Array, ""], dim: int, cond_dim: int):
-        self.head = dense(key, cond_dim, 2 * dim + dim * (dim - 1) // 2, 0.0)
+    head: Dense
+    direct: Dense | None
+    dim: int = eqx.field(static=True)
+
+    def __init__(
+        self, key: Key[Array, ""], dim: int, context_dim: int, direct_dim: int
+    ):
+        self.head = dense(key, context_dim, 2 * dim + dim * (dim - 1) // 2, 0.0)
+        self.direct = dense(key, direct_dim, dim, 0.0) if direct_dim else None
         self.dim = dim
 
-    def factors(self, condition):
+    def factors(self, context, direct):
         """Return mean, log-diagonal and strictly lower part of T."""
-        out = self.head(condition)
+        out = self.head(context)
         mean, log_diagonal, rest = jnp.split(out, [self.dim, 2 * self.dim])
         lower = jnp.zeros((self.dim, self.dim))
         rows, columns = np.tril_indices(self.dim, -1)
-        return mean, log_diagonal, lower.at[rows, columns].set(rest)
+        lower = lower.at[rows, columns].set(rest)
+        if self.direct is not None:
+            mean = mean + self.direct(direct)
+        return mean, log_diagonal, lower
 
-    def to_base(self, value, condition):
+    def to_base(self, value, context, direct):
         """Whiten; return v and log |det T|."""
-        mean, log_diagonal, lower = self.factors(condition)
+        mean, log_diagonal, lower = self.factors(context, direct)
         # rows of T are scaled by the diagonal: the off-diagonal part keeps its size
         # when a posterior is narrow
         centred = value - mean
         scale = jnp.exp(log_diagonal)
         return scale * (centred + lower @ centred), jnp.sum(log_diagonal)
 
-    def from_base(self, noise, condition):
+    def from_base(self, noise, context, direct):
         """Undo the whitening by forward substitution."""
-        mean, log_diagonal, lower = self.factors(condition)
+        mean, log_diagonal, lower = self.factors(context, direct)
         target = noise * jnp.exp(-log_diagonal)
         centred = []
         for row in range(self.dim):
@@ -66,30 +81,28 @@ class Whitening(eqx.Module):
 class Coupling(eqx.Module):
     """One layer: bend the last components by splines that depend on the first ones."""
 
-    from_fixed: eqx.nn.Linear | None
-    hidden: eqx.nn.Linear
-    out: eqx.nn.Linear
+    from_fixed: Dense | None
+    hidden: Dense
+    out: Dense
     num_fixed: int = eqx.field(static=True)
     num_moved: int = eqx.field(static=True)
     bound: float = eqx.field(static=True)
-    rate: float = eqx.field(static=True)
 
-    def __init__(self, key, dim, width, num_bins, bound, rate):
+    def __init__(self, key, dim, width, num_bins, bound):
         keys = jr.split(key, 3)
         self.num_fixed = dim // 2
         self.num_moved = dim - dim // 2
         self.bound = bound
-        self.rate = rate
         fixed = self.num_fixed
         self.from_fixed = dense(keys[0], fixed, width, 1.0) if fixed else None
         self.hidden = dense(keys[1], width, width, 1.0)
         size = self.num_moved * num_parameters(num_bins)
         self.out = dense(keys[2], width, size, 0.0)
 
-    def to_base(self, value, condition, key=None):
+    def to_base(self, value, condition):
         """Bend towards the base; return the result and the log-determinant."""
         fixed, moved = value[: self.num_fixed], value[self.num_fixed :]
-        parameters = self._parameters(fixed, condition, key)
+        parameters = self._parameters(fixed, condition)
         bent, log_slopes = jax.vmap(spline_forward, (0, 0, None))(
             moved, parameters, self.bound
         )
@@ -98,16 +111,15 @@ class Coupling(eqx.Module):
     def from_base(self, noise, condition):
         """Undo :meth:`to_base`."""
         fixed, moved = noise[: self.num_fixed], noise[self.num_fixed :]
-        parameters = self._parameters(fixed, condition, None)
+        parameters = self._parameters(fixed, condition)
         bent = jax.vmap(spline_inverse, (0, 0, None))(moved, parameters, self.bound)
         return jnp.concatenate([fixed, bent])
 
-    def _parameters(self, fixed, condition, key):
+    def _parameters(self, fixed, condition):
         hidden = condition
         if self.from_fixed is not None:
             hidden = hidden + self.from_fixed(fixed)
         hidden = jax.nn.silu(self.hidden(jax.nn.silu(hidden)))
-        hidden = dropout(key, hidden, self.rate)
         return self.out(hidden).reshape(self.num_moved, -1)
 
 
@@ -122,13 +134,15 @@ class SplineCoupling(AbstractDensity):
         width: Width of the conditioners.
         num_bins: Bins of each spline.
         bound: Splines act on [-bound, bound]; beyond, the map is linear.
-        dropout_rate: Share of hidden units silenced in training.
+        direct_dim: How many trailing entries of the condition are entries of x; they
+            enter the mean alone, linearly.
     """
 
     whitening: Whitening
-    from_condition: eqx.nn.Linear
+    from_condition: Dense
     layers: tuple[Coupling, ...]
     dim: int = eqx.field(static=True)
+    context_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -138,34 +152,32 @@ class SplineCoupling(AbstractDensity):
         *,
         num_layers: int = 4,
         width: int = 64,
-        num_bins: int = 10,
+        num_bins: int = 6,
         bound: float = 5.0,
-        dropout_rate: float = 0.0,
+        direct_dim: int = 0,
     ):
         key_whitening, key_condition, key_layers = jr.split(key, 3)
+        context_dim = cond_dim - direct_dim
         self.dim = dim
-        self.whitening = Whitening(key_whitening, dim, cond_dim)
-        self.from_condition = dense(key_condition, cond_dim, num_layers * width, 1.0)
-
+        self.context_dim = context_dim
+        self.whitening = Whitening(key_whitening, dim, context_dim, direct_dim)
+        self.from_condition = dense(key_condition, context_dim, num_layers * width, 1.0)
         self.layers = tuple(
-            Coupling(key_layer, dim, width, num_bins, bound, dropout_rate)
+            Coupling(key_layer, dim, width, num_bins, bound)
             for key_layer in jr.split(key_layers, num_layers)
         )
 
     def to_base(
-        self,
-        value: Float[Array, " dim"],
-        condition: Float[Array, " cond_dim"],
-        key: Key[Array, ""] | None = None,
+        self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
         """Map a value to base noise; also return log |det dnoise/dvalue|."""
-        value, log_det = self.whitening.to_base(value, condition)
-        hidden = self._hidden(condition)
+        context, direct = self._split(condition)
+        value, log_det = self.whitening.to_base(value, context, direct)
+        hidden = self._hidden(context)
         # unrolled: scanning over the layers trained at less than half the speed
         for number, layer in enumerate(self.layers):
-            key_layer = None if key is None else jr.fold_in(key, number)
             value = value[layer_order(self.dim, number)]
-            value, more = layer.to_base(value, hidden[number], key_layer)
+            value, more = layer.to_base(value, hidden[number])
             log_det = log_det + more
         return value, log_det
 
@@ -173,15 +185,19 @@ class SplineCoupling(AbstractDensity):
         self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
     ) -> Float[Array, " dim"]:
         """Map base noise to a value."""
-        hidden = self._hidden(condition)
+        context, direct = self._split(condition)
+        hidden = self._hidden(context)
         for number, layer in reversed(list(enumerate(self.layers))):
             back = np.argsort(layer_order(self.dim, number))
             noise = layer.from_base(noise, hidden[number])[back]
-        return self.whitening.from_base(noise, condition)
+        return self.whitening.from_base(noise, context, direct)
 
-    def _hidden(self, condition):
-        """Return what each layer sees of the condition, in one product."""
-        return self.from_condition(condition).reshape(len(self.layers), -1)
+    def _split(self, condition):
+        return condition[: self.context_dim], condition[self.context_dim :]
+
+    def _hidden(self, context):
+        """Return what each layer sees of the context, in one product."""
+        return self.from_condition(context).reshape(len(self.layers), -1)
 
 
 def layer_order(dim: int, layer: int) -> np.ndarray:

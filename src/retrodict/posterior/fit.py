@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+from typing import Literal
 
 import jax
 import numpy as np
@@ -12,7 +13,12 @@ from .._core.seeds import check_seed, stream_key
 from ..diagnostics import fit_outlier_reference
 from ..estimators import Affine, apply_scalers, fit_scalers
 from ..simulations import Simulations, as_series
-from ..training import Settings, default_settings, train_ensemble
+from ..training import (
+    Settings,
+    candidate_settings,
+    default_settings,
+    train_ensemble,
+)
 from .network import Network
 from .posterior import Posterior
 from .record import Record, XSpec
@@ -27,7 +33,8 @@ def fit(
     simulations: Simulations,
     *,
     seed: int = 0,
-    num_members: int = 5,
+    effort: Literal["auto", "fast"] = "auto",
+    num_members: int | None = None,
     settings: Settings | None = None,
 ) -> Posterior:
     """Train an ensemble of conditional normalizing flows on simulations.
@@ -38,15 +45,19 @@ def fit(
     Args:
         simulations: Pairs of theta and x, from :func:`retrodict.simulate`.
         seed: Seed of the training; equal seeds give equal posteriors.
-        num_members: Networks in the ensemble (ignored when ``settings`` are given).
+        effort: ``"auto"`` races a few schedules on held-out simulations and trains an
+            ensemble with the best; ``"fast"`` trains one network with the first choice.
+        num_members: Networks in the ensemble: 5, or 1 if ``effort`` is ``"fast"``.
             5: most of the gain of an ensemble; a single one is often over-confident.
-        settings: Architecture and schedule; chosen from the budget by default.
+        settings: Architecture and schedule, instead of those that ``effort`` and
+            ``num_members`` stand for.
 
     Returns:
         The posterior for any observation of the same shape.
 
     Raises:
         DataError: If more than 20 % of the simulations failed, or too few are left.
+        ValueError: If ``effort`` is neither of its two words.
 
     Example:
         >>> short = Settings(num_members=1, epochs=2)
@@ -71,10 +82,9 @@ def fit(
     series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
     scalers = fit_scalers(series)
     z = apply_scalers(scalers, series)
-    chosen = settings or default_settings(
-        len(good), u.shape[1], num_members=num_members
-    )
-    trained = train_ensemble(key, scale.apply(u).astype(np.float32), z, chosen)
+    candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
+    trained = train_ensemble(key, scale.apply(u).astype(np.float32), z, candidates)
+    chosen = trained.settings
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
     record = Record(
         model_name=model.name,
@@ -102,6 +112,16 @@ def fit(
     reference = fit_outlier_reference(key_reference, flat_series(z))
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     return Posterior(network, reference, record, (preview, good.targets[:8]))
+
+
+def _candidates(
+    count: int, dim: int, effort: str, num_members: int | None
+) -> tuple[Settings, ...]:
+    if effort not in ("auto", "fast"):
+        raise ValueError(f"effort: Expected 'auto' or 'fast'; got {effort!r}.")
+    members = num_members or (5 if effort == "auto" else 1)
+    base = default_settings(count, dim, num_members=members)
+    return candidate_settings(base, count) if effort == "auto" else (base,)
 
 
 def versions() -> dict[str, str]:

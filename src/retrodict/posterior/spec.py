@@ -97,7 +97,6 @@ class SettingsSpec(AbstractSpec):
     batch_size: Size
     learning_rate: float
     weight_decay: float
-    dropout: float
     warmup_fraction: float
     validation_fraction: float
     clip_norm: float

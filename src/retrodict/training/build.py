@@ -34,7 +34,12 @@ def build_estimator(
     key_embedding, key_density = jr.split(key)
     vectors, grids = split_series(shapes)
     parts, selected = [], []
-    width, out_dim = settings.embedding_width, settings.context_dim
+    for index, name in enumerate(grids):
+        key_grid = jr.fold_in(key_embedding, index)
+        parts.append(
+            Convolution(key_grid, name, shapes[name], out_dim=settings.context_dim)
+        )
+        selected.append((name,))
     if vectors:
         columns = sum(shapes[name][0] for name in vectors)
         if edges is None:
@@ -43,17 +48,12 @@ def build_estimator(
             MLP(
                 key_embedding,
                 edges,
-                width=width,
-                out_dim=out_dim,
+                width=settings.embedding_width,
+                context_dim=settings.context_dim,
                 num_blocks=settings.num_blocks,
-                dropout_rate=settings.dropout,
             )
         )
         selected.append(tuple(vectors))
-    for index, name in enumerate(grids):
-        key_grid = jr.fold_in(key_embedding, index)
-        parts.append(Convolution(key_grid, name, shapes[name], out_dim=out_dim))
-        selected.append((name,))
     embedding = parts[0] if len(parts) == 1 else Joined(parts, selected)
     density = SplineCoupling(
         key_density,
@@ -62,7 +62,7 @@ def build_estimator(
         num_layers=settings.num_layers,
         width=settings.flow_width,
         num_bins=settings.num_bins,
-        dropout_rate=settings.dropout,
+        direct_dim=embedding.direct_dim,
     )
     return Estimator(embedding, density)
 
@@ -78,10 +78,15 @@ def split_series(
     )
 
 
-def vector_edges(z: Mapping[str, np.ndarray], settings: Settings) -> np.ndarray | None:
-    """Return the quantile edges of all vector entries, in the embedding's order."""
+def vector_columns(z: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Return all vector entries ``(n, columns)`` in the embedding's order, if any."""
     vectors, _ = split_series({name: v.shape[1:] for name, v in z.items()})
     if not vectors:
         return None
-    columns = np.concatenate([z[name] for name in vectors], axis=1)
-    return quantile_edges(columns, settings.feature_bins)
+    return np.concatenate([z[name] for name in vectors], axis=1)
+
+
+def vector_edges(z: Mapping[str, np.ndarray], settings: Settings) -> np.ndarray | None:
+    """Return the quantile edges of all vector entries, in the embedding's order."""
+    columns = vector_columns(z)
+    return None if columns is None else quantile_edges(columns, settings.feature_bins)

@@ -1,4 +1,4 @@
-"""Train the members of an ensemble: one compiled program, one thread a member.
+"""Race a few schedules, then train the members of an ensemble, one thread a member.
 
 Members differ in their initial weights, their order of batches and their validation
 part. On two cores the members of a small flow trained in threads took 2.2 s where one
@@ -9,14 +9,12 @@ steps, so nothing is gained by keeping them in step.
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from threading import Event
-from typing import Any
+from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -25,10 +23,21 @@ from jaxtyping import Array, Float, Key
 
 from .._core.errors import DataError
 from .._core.progress import Progress, progress
-from ..estimators import Estimator, trainable
+from .._core.seeds import numpy_generator
+from ..estimators import Estimator
 from .build import build_estimator, vector_edges
-from .loop import Recipe, Rows, Split, State, init, make_optimizer, run_epoch
+from .loop import (
+    Info,
+    Member,
+    Rows,
+    Run,
+    Split,
+    compile_programs,
+    flatten,
+    train_member,
+)
 from .settings import Settings
+from .start import start_at_regression
 
 
 @dataclass(frozen=True)
@@ -37,15 +46,17 @@ class Trained:
 
     Attributes:
         members: The networks, each with the weights of its best validation loss.
+        settings: The settings they were trained with: the winner of the race.
         train: Mean training loss ``(epochs, members)``, nats of standardized theta.
         validation: Mean validation loss ``(epochs, members)``, likewise.
         skipped: Steps per member that were skipped because they were not finite.
         held_out: Validation rows of each member.
         compile_s: Seconds spent compiling.
-        train_s: Seconds spent training, compilation apart.
+        train_s: Seconds spent training, race included, compilation apart.
     """
 
     members: tuple[Estimator, ...]
+    settings: Settings
     train: np.ndarray
     validation: np.ndarray
     skipped: np.ndarray
@@ -54,13 +65,20 @@ class Trained:
     train_s: float
 
 
+class Job(NamedTuple):
+    """One member to train with one schedule."""
+
+    number: int
+    settings: Settings
+
+
 def train_ensemble(
     key: Key[Array, ""],
     value: Float[np.ndarray, "n dim"],
     x: Mapping[str, np.ndarray],
-    settings: Settings,
+    candidates: Settings | Sequence[Settings],
 ) -> Trained:
-    """Train ``settings.num_members`` networks on standardized simulations.
+    """Train ``num_members`` networks on standardized simulations.
 
     Equal arguments give equal weights, whatever the number of threads.
 
@@ -68,44 +86,111 @@ def train_ensemble(
         key: PRNG key of splits, initial weights and orders.
         value: Standardized, unconstrained theta, float32.
         x: Standardized series, float32, each ``(n, ...)``.
-        settings: Architecture and schedule.
+        candidates: Architecture and schedule; or several that differ in the schedule
+            alone, to be raced on the validation part of the first member.
 
     Raises:
         DataError: If there are too few simulations to hold any out, or if a member
             never reached a finite validation loss.
     """
-    count = len(value)
-    held = _num_held_out(count, settings)
-    key_split, key_weights, key_order = jr.split(key, 3)
-    numbers = range(settings.num_members)
-    networks = _networks(key_weights, value, x, settings)
-    splits = [_split(jr.fold_in(key_split, m), count, held) for m in numbers]
-    orders = [jr.fold_in(key_order, m) for m in numbers]
-    rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
-    recipe = _recipe(networks[0], settings, count - held)
-    states = [init(network, recipe.optimizer) for network in networks]
+    if isinstance(candidates, Settings):
+        candidates = (candidates,)
+    ensemble = _Ensemble(key, value, x, candidates[0])
     begun = time.perf_counter()
-    compiled = _compile(recipe, states[0], orders[0], rows, splits[0])
+    ensemble.compile()
     compile_s = time.perf_counter() - begun
-
-    def one_epoch(member: int, state: State) -> tuple[State, Any]:
-        return compiled(state, orders[member], rows, splits[member])
-
-    states, (train, validation, skipped) = _train(one_epoch, states, settings.epochs)
+    settings, first = _race(ensemble, candidates)
+    rest = [Job(m, settings) for m in range(1, settings.num_members)]
+    runs = [first, *ensemble.train(rest)]
+    history = np.array([run.history for run in runs]).transpose(2, 1, 0)
+    train, validation, skipped = history
     if not np.isfinite(validation).any(axis=0).all():  # one untrained member is enough
         raise DataError(
             "fit: the loss was never finite. Expected simulations without extreme "
             "outliers; look at the ranges of theta and x."
         )
     return Trained(
-        members=tuple(eqx.combine(state.best, recipe.fixed) for state in states),
+        members=tuple(
+            m.layout.build(jnp.asarray(run.weights), m.fixed)
+            for m, run in zip(ensemble.members, runs, strict=True)
+        ),
+        settings=settings,
         train=train,
         validation=validation,
         skipped=skipped[-1].astype(int),
-        held_out=tuple(np.asarray(split.validation) for split in splits),
+        held_out=tuple(split.held_out for split in ensemble.splits),
         compile_s=compile_s,
         train_s=time.perf_counter() - begun - compile_s,
     )
+
+
+def _race(
+    ensemble: "_Ensemble", candidates: Sequence[Settings]
+) -> tuple[Settings, Run]:
+    """Train the first member with every schedule; keep the best."""
+    runs = ensemble.train([Job(0, settings) for settings in candidates])
+    best = int(np.argmin([run.loss for run in runs]))
+    return candidates[best], runs[best]
+
+
+class _Ensemble:
+    """Members before their training, with their rows and splits."""
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        value: np.ndarray,
+        x: Mapping[str, np.ndarray],
+        settings: Settings,
+    ):
+        key_split, key_weights, self.key_order = jr.split(key, 3)
+        numbers = range(settings.num_members)
+        held = _num_held_out(len(value), settings)
+        self.settings = settings
+        self.members = _members(key_weights, value, x, settings)
+        self.splits = [
+            _split(jr.fold_in(key_split, m), len(value), held) for m in numbers
+        ]
+        self.rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
+
+    def compile(self) -> None:
+        """Compile the programs that all members share."""
+        compile_programs(self.members[0], self.settings, self.rows, self.splits[0])
+
+    def train(self, jobs: Sequence[Job]) -> list[Run]:
+        """Train some members, as many at a time as there are threads."""
+        total = sum(job.settings.epochs for job in jobs)
+        stop = Event()
+        with (
+            progress("Training", total) as bar,
+            ThreadPoolExecutor(_num_threads()) as pool,
+        ):
+            after_epoch = _show(bar, stop)
+            try:
+                return list(pool.map(lambda job: self._one(job, after_epoch), jobs))
+            finally:
+                stop.set()  # after Ctrl-C: end at the next epoch, not at the last
+
+    def _one(self, job: Job, after_epoch: Callable[[Info], bool]) -> Run:
+        rng = numpy_generator(jr.fold_in(self.key_order, job.number))
+        return train_member(
+            self.members[job.number],
+            job.settings,
+            self.rows,
+            self.splits[job.number],
+            rng,
+            after_epoch,
+        )
+
+
+def _show(bar: Progress, stop: Event) -> Callable[[Info], bool]:
+    def after_epoch(info: Info) -> bool:
+        bar.advance(
+            1, note=f"loss {info.train:.3f}, held out {info.validation:.3f}"
+        )
+        return stop.is_set()
+
+    return after_epoch
 
 
 def _num_held_out(count: int, settings: Settings) -> int:
@@ -118,77 +203,25 @@ def _num_held_out(count: int, settings: Settings) -> int:
     return held
 
 
-def _networks(
+def _members(
     key: Key[Array, ""],
     value: np.ndarray,
     x: Mapping[str, np.ndarray],
     settings: Settings,
-) -> list[Estimator]:
+) -> list[Member]:
     shapes = {name: values.shape[1:] for name, values in x.items()}
     edges = vector_edges(x, settings)
-    return [
+    networks = [
         build_estimator(
             jr.fold_in(key, member), settings, shapes, edges, value.shape[1]
         )
         for member in range(settings.num_members)
     ]
-
-
-def _recipe(network: Estimator, settings: Settings, num_rows: int) -> Recipe:
-    batch_size = min(settings.batch_size, num_rows)
-    steps = settings.epochs * (num_rows // batch_size)
-    return Recipe(
-        fixed=eqx.filter(network, trainable(network), inverse=True),
-        optimizer=make_optimizer(settings, steps),
-        batch_size=batch_size,
-        with_dropout=settings.dropout > 0,
-    )
-
-
-def _compile(recipe: Recipe, *example: Any) -> Any:
-    """Compile one epoch of any member; the state given to it is used up."""
-    epoch = jax.jit(partial(run_epoch, recipe), donate_argnums=0)
-    return epoch.lower(*example).compile()
-
-
-def _train(
-    one_epoch: Callable[[int, State], tuple[State, Any]],
-    states: list[State],
-    epochs: int,
-) -> tuple[list[State], np.ndarray]:
-    """Train all members; return last states and history ``(3, epochs, members)``."""
-    stop = Event()
-    with progress("Training", epochs * len(states)) as bar:
-
-        def train(member: int) -> tuple[State, list[Any]]:
-            each = partial(one_epoch, member)
-            return _epochs(each, states[member], epochs, bar, stop)
-
-        with ThreadPoolExecutor(_num_threads()) as pool:
-            try:
-                results = list(pool.map(train, range(len(states))))
-            finally:
-                stop.set()  # after Ctrl-C: end at the next epoch, not at the last
-    histories = np.stack([np.array(history) for _, history in results], axis=-1)
-    return [state for state, _ in results], histories.transpose(1, 0, 2)
-
-
-def _epochs(
-    one_epoch: Any, state: Any, epochs: int, bar: Progress, stop: Event
-) -> tuple[Any, list[tuple[float, float, float]]]:
-    history = []
-    for _ in range(epochs):
-        if stop.is_set():
-            break
-        state, info = one_epoch(state)
-        history.append(tuple(float(value) for value in info))
-        loss = f"loss {history[-1][0]:.3f}, held out {history[-1][1]:.3f}"
-        bar.advance(1, note=loss)
-    return state, history
+    return [flatten(start_at_regression(network, value, x)) for network in networks]
 
 
 def _split(key: Key[Array, ""], count: int, held: int) -> Split:
-    order = jr.permutation(key, count)
+    order = numpy_generator(key).permutation(count).astype(np.int32)
     return Split(order[held:], order[:held])
 
 

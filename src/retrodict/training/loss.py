@@ -25,7 +25,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from ..estimators import Estimator
 
@@ -34,7 +34,6 @@ def npe_loss(
     estimator: Estimator,
     value: Float[Array, "batch dim"],
     x: Mapping[str, Array],
-    keys: Key[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """Return the mean negative log-density of a batch, in nats.
 
@@ -42,7 +41,5 @@ def npe_loss(
         estimator: The network; value = theta, condition = x.
         value: Standardized, unconstrained theta.
         x: Standardized series, each ``(batch, ...)``.
-        keys: One key a row for dropout; without them nothing is dropped.
     """
-    axes = (0, 0, None if keys is None else 0)
-    return -jnp.mean(jax.vmap(estimator.log_prob, axes)(value, x, keys))
+    return -jnp.mean(jax.vmap(estimator.log_prob)(value, x))

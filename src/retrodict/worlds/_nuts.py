@@ -1,9 +1,10 @@
 """The classical baseline of a world: NUTS on its exact likelihood, in float64.
 
 Chains run in the unconstrained coordinates of the model's own prior, side by side in
-one compiled program. They start at prior draws that explain the data best, picked at
-random in proportion to their likelihood: started near the prior median, one of eight
-hare-lynx chains stayed in a flat, meaningless region (R-hat 1.17).
+one compiled program. They start at prior draws that explain the data best, improved by
+gradient ascent and picked at random in proportion to their density: of hare-lynx chains
+started at prior draws as they were, one in four runs left a chain in a local maximum
+that holds no mass worth the name (R-hat 1.48, 401 divergences).
 
 Source: Hoffman and Gelman (2014), The No-U-Turn Sampler, arXiv:1111.4246; numpyro's
 iterative implementation, Phan et al. (2019), arXiv:1912.11554.
@@ -11,11 +12,13 @@ iterative implementation, Phan et al. (2019), arXiv:1912.11554.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Key
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import NUTS
@@ -27,6 +30,8 @@ from ..model import Baseline, Model
 LogLikelihood = Callable[[Mapping[str, Array]], Array]
 METHOD = "NUTS on the exact likelihood"
 NUM_STARTS = 4000
+NUM_ASCENTS = 16  # of the best starts
+ASCENT_STEPS = 400
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ def nuts(
     budget = budget or Budget()
     key_start, key_chains = jr.split(key)
     with jax.enable_x64(True):
-        starts = _starts(key_start, model, log_likelihood, budget.num_chains)
         log_density = _log_density(model, log_likelihood)
+        starts = _starts(key_start, model, log_density, budget.num_chains)
         u, divergences = _run_chains(key_chains, log_density, starts, budget)
         theta = np.asarray(model.prior.space.constrain(u), dtype=np.float64)
     return Baseline(
@@ -132,22 +137,56 @@ def _as_dict(model: Model, theta: Array) -> dict[str, Array]:
 
 
 def _starts(
-    key: Key[Array, ""], model: Model, log_likelihood: LogLikelihood, count: int
+    key: Key[Array, ""],
+    model: Model,
+    log_density: Callable[[Array], Array],
+    count: int,
 ) -> Float[Array, "chains dim"]:
-    """Pick ``count`` distinct prior draws with probability in proportion to likelihood.
+    """Find ``count`` distinct points of high density, far apart where there are modes."""
+    key_prior, key_first, key_last = jr.split(key, 3)
+    draws = model.prior.space.flatten(model.prior.sample(key_prior, NUM_STARTS))
+    u = jnp.asarray(model.prior.space.unconstrain(draws))
+    few = _pick(key_first, u, log_density, max(NUM_ASCENTS, count))
+    return _pick(key_last, _ascend(few, log_density), log_density, count)
+
+
+def _pick(
+    key: Key[Array, ""],
+    u: Float[Array, "n dim"],
+    log_density: Callable[[Array], Array],
+    count: int,
+) -> Float[Array, "count dim"]:
+    """Pick distinct points with probability in proportion to their density.
 
     Adding Gumbel noise to log-weights and keeping the largest draws without
     replacement (Vieira 2014; Kool et al. 2019, arXiv:1903.06059).
     """
-    key_prior, key_pick = jr.split(key)
-    draws = model.prior.sample(key_prior, NUM_STARTS)
-    rows = {name: jnp.asarray(value) for name, value in draws.items()}
-    log_weights = jax.jit(jax.vmap(log_likelihood))(rows)
+    log_weights = jax.jit(jax.vmap(log_density))(u)
     log_weights = jnp.where(jnp.isfinite(log_weights), log_weights, -jnp.inf)
-    noise = jr.gumbel(key_pick, log_weights.shape)
-    best = np.argsort(-np.asarray(log_weights + noise))[:count]
-    theta = model.prior.space.flatten({k: v[best] for k, v in draws.items()})
-    return jnp.asarray(model.prior.space.unconstrain(theta))
+    noise = jr.gumbel(key, log_weights.shape)
+    return u[np.argsort(-np.asarray(log_weights + noise))[:count]]
+
+
+def _ascend(
+    u: Float[Array, "n dim"], log_density: Callable[[Array], Array]
+) -> Float[Array, "n dim"]:
+    """Climb from every point, and stay within a climb at its highest one."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, ASCENT_STEPS))
+
+    def climb(u: Float[Array, " dim"]) -> Float[Array, " dim"]:
+        def step(carry: Any, _: None) -> tuple[Any, None]:
+            u, state, best, highest = carry
+            value, gradient = jax.value_and_grad(lambda u: -log_density(u))(u)
+            better = value < highest
+            best, highest = jnp.where(better, u, best), jnp.where(better, value, highest)
+            gradient = jnp.nan_to_num(gradient)
+            updates, state = optimizer.update(gradient, state)
+            return (u + updates, state, best, highest), None
+
+        start = (u, optimizer.init(u), u, jnp.inf)
+        return jax.lax.scan(step, start, None, length=ASCENT_STEPS)[0][2]
+
+    return jax.jit(jax.vmap(climb))(u)
 
 
 def _diagnostics(chains: Float[np.ndarray, "chains draws dim"]) -> dict[str, float]:
