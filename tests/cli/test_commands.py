@@ -25,6 +25,8 @@ COMMANDS = [
     ["validate"],
     ["infer"],
     ["report"],
+    ["bench"],
+    ["bench", "sbibm"],
     ["worlds"],
     ["init"],
 ]

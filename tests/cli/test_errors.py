@@ -59,6 +59,9 @@ def assert_refused(done, code: int, words: str) -> None:
 
 WRONG_WORDS = {
     "unknown world": (["run", "infuenza"], 2, "mean 'influenza'"),
+    "unknown task": (["run", "slpc"], 2, "task.*mean 'slcp'"),
+    "task without data": (["run", "slcp"], 2, "slcp: .*no observation.*--data"),
+    "missing data": (["run", "slcp", "--data", "nowhere"], 65, "--data.*nowhere"),
     "unknown command": (["rum"], 2, "rum.*See: retrodict --help"),
     "unknown option": (["run", "influenza", "--sed", "1"], 2, "--sed"),
     "negative seed": (["run", "influenza", "--seed", "-1"], 2, "-1.*run --help"),

@@ -1,4 +1,7 @@
-"""Benchmarks: tasks with known answers, and what a method makes of them."""
+"""Benchmarks: tasks with known answers, and what a method makes of them.
+
+Only the tasks are imported with the room. What runs them is in :mod:`.sbibm`.
+"""
 
 from .observations import Observations, first_observation, read_observations
 from .tasks import TASKS, load_task

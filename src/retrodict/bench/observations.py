@@ -96,7 +96,7 @@ def task_file(folder: Path, name: str) -> Path:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as body, np.load(body, allow_pickle=False) as file:
             missing = [key for key in AXES if key not in file]
             if missing:
                 raise DataError(

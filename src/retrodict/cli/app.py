@@ -19,6 +19,10 @@ simulate_app = typer.Typer(
     help="Simulate from the prior; resumable.", no_args_is_help=True
 )
 app.add_typer(simulate_app, name="simulate")
+bench_app = typer.Typer(
+    help="Measure methods on problems with known answers.", no_args_is_help=True
+)
+app.add_typer(bench_app, name="bench")
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A world's name, or path/to/model.py:name.")
@@ -205,6 +209,37 @@ def report(
         strict=strict,
         quiet=quiet,
         as_json=as_json,
+    )
+
+
+@bench_app.command()
+def sbibm(
+    data: Annotated[Path, typer.Option(help="Folder of <task>.npz files.")],
+    budget: Annotated[int, typer.Option(min=50, help="Simulator calls per task.")],
+    out: Annotated[
+        Path, typer.Option(help="File for the results, one JSON object a line.")
+    ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a task; may be repeated. All by default."),
+    ] = None,
+    seed: SeedOption = 0,
+    method: Annotated[str, typer.Option(help="Name of the method.")] = "amortized",
+    effort: Annotated[
+        str, typer.Option(help="fast (a single network) or auto (what fit does).")
+    ] = "auto",
+    quiet: QuietOption = False,
+) -> None:
+    """Score posteriors on the ten tasks of sbibm; the same command resumes."""
+    steps.bench_sbibm(
+        data,
+        out,
+        tasks=task or [],
+        method=method,
+        effort=effort,
+        budget=budget,
+        seed=seed,
+        quiet=quiet,
     )
 
 

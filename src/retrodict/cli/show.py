@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,6 +11,8 @@ from rich.text import Text
 
 
 if TYPE_CHECKING:
+    from ..bench.published import Column
+    from ..bench.summary import Line
     from ..simulations import Simulations
     from ..trust import Check, Verdict
 
@@ -105,6 +107,30 @@ def print_counts(simulations: "Simulations") -> None:
     console.print(f"{len(simulations)} simulations: {counts}")
     for text, count in simulations.errors:
         console.print(f"  {count} x {text}", markup=False)
+
+
+def print_benchmark(lines: Iterable["Line"], published: Sequence["Column"]) -> None:
+    """Print mean scores per task, published ones beside them; the lowest is bold."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for title in ("obs.", "C2ST", "-log q", *(column.title for column in published)):
+        table.add_column(Text(title), justify="right", no_wrap=True)
+    for line in lines:
+        scores = [line.c2st, *line.published]
+        lowest = min(score for score in scores if score is not None)
+        own, *others = [
+            Text("" if s is None else f"{s:.3f}", "bold" if s == lowest else "")
+            for s in scores
+        ]
+        count, nlpd = str(line.num_observations), _number(line.nlpd)
+        if line.task == "mean":
+            table.add_section()
+        table.add_row(Text(line.task), count, own, nlpd, *others)
+    console = _console()
+    console.print(table)
+    notes = [f"{column.title}: {column.note}." for column in published]
+    if notes:
+        console.print(Text(" ".join(["Published C2ST.", *notes])))
 
 
 def _console() -> Console:

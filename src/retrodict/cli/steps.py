@@ -17,7 +17,14 @@ import typer
 from .._core.errors import ModelError
 from .._core.progress import set_quiet
 from .observation import read_observation
-from .show import print_answer, print_checks, print_counts, print_parameters, talk
+from .show import (
+    print_answer,
+    print_benchmark,
+    print_checks,
+    print_counts,
+    print_parameters,
+    talk,
+)
 
 
 if TYPE_CHECKING:
@@ -226,6 +233,32 @@ def infer(
         out.parent.mkdir(parents=True, exist_ok=True)
         at.to_datatree(num_samples, seed=seed).to_netcdf(out, engine="h5netcdf")
         talk(f"Draws: {out}")
+
+
+def bench_sbibm(
+    folder: Path, out: Path, *, tasks: list[str], quiet: bool, **setting: Any
+) -> None:
+    """Measure a method on the tasks of sbibm and print a table beside published scores.
+
+    Args:
+        folder: Folder of ``<task>.npz`` files.
+        out: File of results.
+        tasks: Names of tasks; none for all.
+        quiet: Say and print nothing.
+        **setting: Method, effort, budget and seed.
+    """
+    from ..bench.published import published_columns
+    from ..bench.rows import Setting
+    from ..bench.sbibm import chosen_tasks, run_sbibm
+    from ..bench.summary import summarize
+
+    names = chosen_tasks(folder, tasks)
+    columns = published_columns(folder, setting["budget"], names)
+    with _silence(quiet):
+        rows = run_sbibm(folder, out, Setting(**setting), tasks)
+    if not quiet:
+        print_benchmark(summarize(rows, names, columns), columns)
+        talk(f"Results: {out}")
 
 
 def worlds(as_json: bool) -> None:
