@@ -59,7 +59,7 @@ def test_the_untrained_network_is_the_posterior(linear_gaussian):
     z = {"x": x.astype(np.float32)}
     edges = vector_edges(z, SETTINGS)
     network = build_estimator(jr.key(0), SETTINGS, {"x": (4,)}, edges, 3)
-    started = start_at_regression(network, theta.astype(np.float32), z)
+    started = start_at_regression(theta.astype(np.float32), z)(network)
     rows = {"x": jnp.asarray(z["x"][:200])}
     found = jax.jit(jax.vmap(started.log_prob))(jnp.asarray(theta[:200], float), rows)
     exact = [
@@ -72,4 +72,4 @@ def test_the_untrained_network_is_the_posterior(linear_gaussian):
 def test_series_with_channels_have_no_linear_start():
     network = build_estimator(jr.key(0), SETTINGS, {"x": (16, 1)}, None, 3)
     series = {"x": np.zeros((50, 16, 1), np.float32)}
-    assert start_at_regression(network, np.zeros((50, 3)), series) is network
+    assert start_at_regression(np.zeros((50, 3)), series)(network) is network

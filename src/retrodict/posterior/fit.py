@@ -47,8 +47,9 @@ def fit(
         seed: Seed of the training; equal seeds give equal posteriors.
         effort: ``"auto"`` races a few schedules on held-out simulations and trains an
             ensemble with the best; ``"fast"`` trains one network with the first choice.
-        num_members: Networks in the ensemble: 5, or 1 if ``effort`` is ``"fast"``.
-            5: most of the gain of an ensemble; a single one is often over-confident.
+        num_members: Networks in the ensemble; by default 5, or 10 of fewer than 3000
+            simulations, or 1 if ``effort`` is ``"fast"``. A single one is often
+            over-confident.
         settings: Architecture and schedule, instead of those that ``effort`` and
             ``num_members`` stand for.
 
@@ -119,9 +120,10 @@ def _candidates(
 ) -> tuple[Settings, ...]:
     if effort not in ("auto", "fast"):
         raise ValueError(f"effort: Expected 'auto' or 'fast'; got {effort!r}.")
-    members = num_members or (5 if effort == "auto" else 1)
-    base = default_settings(count, dim, num_members=members)
-    return candidate_settings(base, count) if effort == "auto" else (base,)
+    if effort == "fast":
+        return (default_settings(count, dim, num_members=num_members or 1),)
+    base = default_settings(count, dim, num_members=num_members)
+    return candidate_settings(base, count)
 
 
 def versions() -> dict[str, str]:

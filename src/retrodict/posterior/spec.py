@@ -100,6 +100,7 @@ class SettingsSpec(AbstractSpec):
     warmup_fraction: float
     validation_fraction: float
     clip_norm: float
+    linear_start: bool
 
     def build(self) -> Settings:
         """Return the settings."""
@@ -154,7 +155,7 @@ class TrainingSpec(AbstractSpec):
 
     model_name: Text
     seed: Count
-    settings: dict[Name, int | float]
+    settings: dict[Name, int | float | bool]
     num_simulations: Annotated[int, Bounded(ge=1, le=2**63 - 1)]
     counts: dict[Name, Count]
     simulation_seed: Count

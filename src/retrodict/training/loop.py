@@ -141,7 +141,7 @@ class Programs(NamedTuple):
     Attributes:
         epoch: ``(state, plan, decay, fixed, rows) -> (state, losses)``; uses up the
             state. The plan is the rows ``(steps, batch)`` and the rate of every step.
-        validation: ``(weights, fixed, held_out, rows) -> loss``.
+        validation: ``(weights, fixed, held_out, rows) -> loss`` of every row.
     """
 
     epoch: Callable[..., tuple[State, Array]]
@@ -185,7 +185,7 @@ def _compiled(
         return jax.jit(epoch, donate_argnums=0).lower(*arguments).compile()
 
     def validation(vector: Array, fixed: PyTree, held_out: Array, rows: Rows) -> Array:
-        return validation_loss(layout.build(vector, fixed), rows, held_out)
+        return held_out_losses(layout.build(vector, fixed), rows, held_out)
 
     return jax.jit(validation).lower(*arguments).compile()
 
@@ -243,21 +243,18 @@ def init(member: Member) -> State:
     return State(weights, optax.scale_by_adam().init(weights), jnp.zeros((), jnp.int32))
 
 
-def validation_loss(
+def held_out_losses(
     estimator: Estimator, rows: Rows, held_out: Int[Array, " validation"]
-) -> Float[Array, ""]:
-    """Return the mean loss of the validation part, in chunks of bounded memory."""
+) -> Float[Array, " validation"]:
+    """Return -log q of every row of the validation part, in chunks of bounded memory."""
     chunk = min(CHUNK, len(held_out))
-    padded = -len(held_out) % chunk
-    weight = jnp.pad(jnp.ones(len(held_out)), (0, padded)).reshape(-1, chunk)
-    index = jnp.pad(held_out, (0, padded)).reshape(-1, chunk)
+    index = jnp.pad(held_out, (0, -len(held_out) % chunk)).reshape(-1, chunk)
 
-    def total(carry, item):
-        part = rows.take(item[0])
-        values = jax.vmap(estimator.log_prob)(part.value, part.x)
-        return carry - jnp.sum(jnp.where(item[1] > 0, values, 0.0)), None
+    def one_chunk(index: Array) -> Array:
+        part = rows.take(index)
+        return -jax.vmap(estimator.log_prob)(part.value, part.x)
 
-    return jax.lax.scan(total, jnp.zeros(()), (index, weight))[0] / len(held_out)
+    return jax.lax.map(one_chunk, index).ravel()[: len(held_out)]
 
 
 class Run(NamedTuple):
@@ -265,12 +262,12 @@ class Run(NamedTuple):
 
     Attributes:
         weights: Flat weights at the lowest validation loss.
-        loss: That loss, in nats of the standardized value.
+        losses: That loss row by row, in nats of the standardized value.
         history: One entry per epoch.
     """
 
     weights: Float[np.ndarray, " size"]
-    loss: float
+    losses: Float[np.ndarray, " validation"]
     history: list[Info]
 
 
@@ -299,17 +296,21 @@ def train_member(
     rates = learning_rates(settings, settings.epochs * steps)
     decay = jnp.asarray(settings.weight_decay * member.matrices)
     state, held_out = init(member), jnp.asarray(split.held_out)
-    best, best_loss, history = member.weights, np.inf, []
+    best = Run(member.weights, np.full(len(held_out), np.inf), [])
+    history: list[Info] = []
     for rate in rates.reshape(settings.epochs, steps):
         order = rng.permutation(split.train)[: steps * batch].reshape(steps, batch)
         state, losses = programs.epoch(state, (order, rate), decay, member.fixed, rows)
-        loss = float(programs.validation(state.weights, member.fixed, held_out, rows))
+        each = np.asarray(
+            programs.validation(state.weights, member.fixed, held_out, rows)
+        )
+        loss = float(each.mean(dtype=np.float64))
         history.append(Info(float(losses.mean()), loss, int(state.skipped)))
-        if loss < best_loss:
-            best, best_loss = np.asarray(state.weights), loss
+        if loss < best.losses.mean(dtype=np.float64):
+            best = Run(np.asarray(state.weights), each, history)
         if after_epoch(history[-1]):
             break
-    return Run(best, best_loss, history)
+    return best._replace(history=history)
 
 
 def _batches(settings: Settings, split: Split) -> tuple[int, int]:

@@ -4,11 +4,6 @@ import math
 from dataclasses import dataclass, replace
 
 
-# Weight decay times simulations of a firm prior on the weights: with 1000 simulations of
-# slcp a decay of 4 was best of (.1, .5, 1, 2, 4), with 10 000 one of .1 to .5.
-FIRM_DECAY = 4000.0
-
-
 @dataclass(frozen=True)
 class Settings:
     """Architecture and schedule of one training.
@@ -29,11 +24,12 @@ class Settings:
         warmup_fraction: Part of the steps in which the rate rises to its peak.
         validation_fraction: Part of the simulations held out by each member.
         clip_norm: Gradients of a larger global norm are scaled down to it.
+        linear_start: Whether training starts at a linear regression.
     """
 
     num_members: int = 5
     num_layers: int = 4
-    num_bins: int = 6
+    num_bins: int = 8
     flow_width: int = 64
     embedding_width: int = 128
     context_dim: int = 64
@@ -46,6 +42,7 @@ class Settings:
     warmup_fraction: float = 0.05
     validation_fraction: float = 0.1
     clip_norm: float = 5.0
+    linear_start: bool = True
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "warmup_fraction"):
@@ -59,62 +56,77 @@ class Settings:
 
 
 def default_settings(
-    num_simulations: int, theta_dim: int, *, num_members: int = 5
+    num_simulations: int, theta_dim: int, *, num_members: int | None = None
 ) -> Settings:
     """Choose settings from the budget and the dimension alone.
 
     The batch grows with the square root of the budget, so that a large budget buys both
     more steps and less noisy ones; the number of epochs falls from 40 to 12 as the
-    budget grows from a thousand to a hundred thousand and more.
+    budget grows from a thousand to a hundred thousand and more. Few simulations leave
+    much to chance, which more members average out at little cost.
 
     Args:
         num_simulations: Simulations that can be used.
         theta_dim: Unconstrained dimension of the targets.
-        num_members: Networks in the ensemble.
+        num_members: Networks in the ensemble; 10 below 3000 simulations, else 5.
     """
     decades = math.log10(max(num_simulations, 100) / 1000)
     batch = 2 ** round(math.log2(50 * 10 ** (0.5 * max(decades, 0.0))))
-    epochs = round(min(max(40 * 10 ** (-0.23 * decades), 12), 60))
+    epochs = round(min(max(40 * 10 ** (-0.22 * decades), 12), 60))
     return Settings(
-        num_members=num_members,
+        num_members=num_members or (10 if num_simulations < 3000 else 5),
         num_layers=4 if theta_dim <= 4 else 6,
         batch_size=int(min(batch, 512, max(num_simulations // 10, 8))),
         epochs=epochs,
-        weight_decay=0.1 * FIRM_DECAY / max(num_simulations, 1000),
+        weight_decay=_decay(0.4, num_simulations, 1.0),
     )
 
 
 def candidate_settings(base: Settings, num_simulations: int) -> tuple[Settings, ...]:
-    """Return the schedules that are raced on held-out simulations.
+    """Return the trainings that are raced on held-out simulations.
 
-    They differ in the schedule alone, so that one compiled program serves all. Short
-    ones at a low rate suit posteriors that are nearly linear and Gaussian, where a long
-    one learns the noise; long ones suit posteriors of intricate shape. The decay is a
-    Gaussian prior on the weights, which counts the less the more simulations there are.
+    They differ in start and schedule alone, so that one compiled program serves all.
+    Short ones at a low rate suit posteriors that are nearly linear and Gaussian, where
+    a long one learns the noise; long ones suit posteriors of intricate shape, with a
+    firm prior on the weights or a loose one. A regression is a bad start where theta is
+    far from linear in x.
 
     Args:
         base: The default for the budget and the dimension.
         num_simulations: Simulations that can be used.
     """
-    firm = FIRM_DECAY / num_simulations
+    firm = _decay(4.0, num_simulations, 0.5)
+    loose = _decay(0.4, num_simulations, 1.0)
+    peak = base.learning_rate
+    long = replace(base, epochs=2 * base.epochs, learning_rate=0.6 * peak)
     return (
         replace(
             base,
             epochs=max(base.epochs // 8, 3),
-            learning_rate=0.3 * base.learning_rate,
+            learning_rate=0.2 * peak,
             weight_decay=firm,
         ),
         replace(
             base,
             epochs=max(base.epochs // 2, 3),
-            learning_rate=0.4 * base.learning_rate,
+            learning_rate=0.4 * peak,
             weight_decay=firm,
         ),
-        base,
-        replace(
-            base,
-            epochs=2 * base.epochs,
-            learning_rate=0.6 * base.learning_rate,
-            weight_decay=firm,
-        ),
+        replace(long, weight_decay=loose),
+        replace(long, weight_decay=firm),
+        replace(long, weight_decay=0.25 * firm, linear_start=False),
     )
+
+
+def num_raced(num_held_out: int, num_members: int) -> int:
+    """Return with how many members a training is raced.
+
+    What counts is the score of the ensemble, and the fewer simulations are held out the
+    noisier is that of a single member.
+    """
+    return min(num_members, 3 if num_held_out < 300 else 1)
+
+
+def _decay(at_a_thousand: float, num_simulations: int, power: float) -> float:
+    """Return a weight decay: a prior counts the less, the more simulations there are."""
+    return at_a_thousand * (1000 / max(num_simulations, 1000)) ** power

@@ -16,7 +16,8 @@ Deviations from the source: one penalty for all components, the one with the sma
 determinant of the residuals' covariance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -33,20 +34,19 @@ MAX_ROWS = 20_000  # a regression needs no more
 
 
 def start_at_regression(
-    estimator: Estimator,
-    value: Float[np.ndarray, "n dim"],
-    x: Mapping[str, np.ndarray],
-) -> Estimator:
-    """Return the estimator with its linear part set; unchanged where x has no entries.
+    value: Float[np.ndarray, "n dim"], x: Mapping[str, np.ndarray]
+) -> Callable[[Estimator], Estimator]:
+    """Return what sets the linear part of an estimator to a regression of these rows.
+
+    Where x has no vector entries, estimators come back as they are.
 
     Args:
-        estimator: An untrained estimator.
         value: Standardized, unconstrained theta.
         x: Standardized series.
     """
     columns = vector_columns(x)
     if columns is None:
-        return estimator
+        return lambda estimator: estimator
     both = np.concatenate([columns, value], axis=1)[:MAX_ROWS].astype(np.float64)
     both = both[np.isfinite(both).all(axis=1)]
     inputs = np.clip(both[:, : columns.shape[1]], -CLIP, CLIP)
@@ -55,13 +55,13 @@ def start_at_regression(
     diagonal = np.diag(factor)
     lower = (factor / diagonal[:, None])[np.tril_indices(len(factor), -1)]
     bias = np.concatenate([np.zeros(len(factor)), np.log(diagonal), lower])
+    new = [jnp.asarray(part, jnp.float32) for part in (slope, intercept, bias)]
 
-    def parts(tree):
+    def parts(tree: Estimator) -> Any:
         whitening = tree.density.whitening
         return whitening.direct.weight, whitening.direct.bias, whitening.head.bias
 
-    new = [jnp.asarray(part, jnp.float32) for part in (slope, intercept, bias)]
-    return eqx.tree_at(parts, estimator, new)
+    return lambda estimator: eqx.tree_at(parts, estimator, new)
 
 
 def ridge(
