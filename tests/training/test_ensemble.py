@@ -18,9 +18,9 @@ from retrodict.training.loop import (
     Rows,
     State,
     flatten,
+    held_out_losses,
     learning_rates,
     take_step,
-    held_out_losses,
 )
 
 
@@ -141,7 +141,9 @@ def test_weight_decay_acts_on_matrices_only():
     estimator = build_estimator(jr.key(0), SMALL, {"x": (3,)}, None, 2)
     member = flatten(estimator)
     weights = np.ones_like(member.weights)
-    state = _step(jnp.zeros(weights.size), jnp.asarray(weights), jnp.asarray(member.matrices))
+    state = _step(
+        jnp.zeros(weights.size), jnp.asarray(weights), jnp.asarray(member.matrices)
+    )
     decayed = eqx.filter(
         member.layout.build(state.weights, member.fixed), trainable(estimator)
     )

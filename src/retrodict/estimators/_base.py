@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.seeds import numpy_generator
@@ -138,6 +139,8 @@ def dense(key: Key[Array, ""], in_dim: int, out_dim: int, scale: float) -> Dense
     the host: JAX would compile a program for every shape, which took longer than to
     train a small network.
     """
+    if isinstance(key, Tracer):  # a loader asks for shapes alone
+        return Dense(jnp.zeros((out_dim, in_dim)), jnp.zeros(out_dim))
     weight = numpy_generator(key).standard_normal((out_dim, in_dim), dtype=np.float32)
     weight *= scale / math.sqrt(max(in_dim, 1))
     return Dense(jnp.asarray(weight), jnp.zeros(out_dim))

@@ -136,8 +136,9 @@ def _race(
 
 def _mixture_loss(runs: Sequence[Run]) -> float:
     """Return the mean loss of the mixture of members with one validation part."""
-    each = -logsumexp([-run.losses.astype(np.float64) for run in runs], axis=0)
-    return float(np.nan_to_num(each.mean() + np.log(len(runs)), nan=np.inf))
+    densities = np.stack([-run.losses.astype(np.float64) for run in runs])
+    each = np.asarray(logsumexp(densities, axis=0)) - np.log(len(runs))
+    return float(np.nan_to_num(-each.mean(), nan=np.inf))
 
 
 class _Ensemble:
@@ -192,16 +193,14 @@ class _Ensemble:
             job.settings,
             self.rows,
             self.splits[job.number],
-            rng,
-            after_epoch,
+            rng=rng,
+            after_epoch=after_epoch,
         )
 
 
 def _show(bar: Progress, stop: Event) -> Callable[[Info], bool]:
     def after_epoch(info: Info) -> bool:
-        bar.advance(
-            1, note=f"loss {info.train:.3f}, held out {info.validation:.3f}"
-        )
+        bar.advance(1, note=f"loss {info.train:.3f}, held out {info.validation:.3f}")
         return stop.is_set()
 
     return after_epoch

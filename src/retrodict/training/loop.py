@@ -128,6 +128,27 @@ def learning_rates(settings: Settings, num_steps: int) -> Float[np.ndarray, " st
     return (settings.learning_rate * curve).astype(np.float32)
 
 
+class Given(NamedTuple):
+    """What stays the same during a training.
+
+    Attributes:
+        decay: Weight decay of every weight.
+        fixed: Leaves of the estimator that are not trained.
+        rows: All simulations.
+    """
+
+    decay: Float[Array, " size"]
+    fixed: PyTree
+    rows: Rows
+
+
+class Recipe(NamedTuple):
+    """What a program is compiled for; hashable."""
+
+    layout: Layout
+    clip_norm: float
+
+
 class Split(NamedTuple):
     """Indices of the training and the validation part of one member."""
 
@@ -139,9 +160,9 @@ class Programs(NamedTuple):
     """Compiled for one architecture and one number of rows.
 
     Attributes:
-        epoch: ``(state, plan, decay, fixed, rows) -> (state, losses)``; uses up the
-            state. The plan is the rows ``(steps, batch)`` and the rate of every step.
-        validation: ``(weights, fixed, held_out, rows) -> loss`` of every row.
+        epoch: ``(state, plan, given) -> (state, losses)``; uses up the state. The plan
+            is the rows ``(steps, batch)`` and the rate of every step.
+        validation: ``(weights, held_out, given) -> loss`` of every held-out row.
     """
 
     epoch: Callable[..., tuple[State, Array]]
@@ -154,14 +175,16 @@ def compile_programs(
     """Compile what trains a member; nothing if that shape was compiled before."""
     batch, steps = _batches(settings, split)
     plan = (np.zeros((steps, batch), np.int32), np.zeros(steps, np.float32))
-    epoch = (init(member), plan, member.matrices, member.fixed, rows)
-    validation = (member.weights, member.fixed, split.held_out, rows)
+    given = Given(jnp.asarray(member.matrices), member.fixed, rows)
+    arguments = {
+        "epoch": (init(member), plan, given),
+        "validation": (member.weights, split.held_out, given),
+    }
+    recipe = Recipe(member.layout, settings.clip_norm)
     with ThreadPoolExecutor(2) as pool:
         jobs = [
-            pool.submit(
-                _compiled, name, member.layout, settings.clip_norm, _signature(arguments)
-            )
-            for name, arguments in (("epoch", epoch), ("validation", validation))
+            pool.submit(_compiled, name, recipe, _signature(values))
+            for name, values in arguments.items()
         ]
         return Programs(*(job.result() for job in jobs))
 
@@ -173,41 +196,38 @@ def _signature(arguments: PyTree) -> tuple[Any, tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _compiled(
-    name: str, layout: Layout, clip_norm: float, signature: tuple[Any, tuple[Any, ...]]
-) -> Any:
+def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]]) -> Any:
     tree, leaves = signature
-    arguments = jax.tree.unflatten(
-        tree, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in leaves]
-    )
+    shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in leaves]
+    arguments = jax.tree.unflatten(tree, shapes)
     if name == "epoch":
-        epoch = partial(run_epoch, layout, clip_norm)
+        epoch = partial(run_epoch, recipe)
         return jax.jit(epoch, donate_argnums=0).lower(*arguments).compile()
 
-    def validation(vector: Array, fixed: PyTree, held_out: Array, rows: Rows) -> Array:
-        return held_out_losses(layout.build(vector, fixed), rows, held_out)
+    def validation(vector: Array, held_out: Array, given: Given) -> Array:
+        estimator = recipe.layout.build(vector, given.fixed)
+        return held_out_losses(estimator, given.rows, held_out)
 
     return jax.jit(validation).lower(*arguments).compile()
 
 
 def run_epoch(
-    layout: Layout,
-    clip_norm: float,
+    recipe: Recipe,
     state: State,
     plan: tuple[Int[Array, "steps batch"], Float[Array, " steps"]],
-    decay: Float[Array, " size"],
-    fixed: PyTree,
-    rows: Rows,
+    given: Given,
 ) -> tuple[State, Float[Array, " steps"]]:
     """Take one step for each batch of the plan; return the loss before each step."""
 
     def loss(vector: Array, batch: Rows) -> Array:
-        return npe_loss(layout.build(vector, fixed), batch.value, batch.x)
+        estimator = recipe.layout.build(vector, given.fixed)
+        return npe_loss(estimator, batch.value, batch.x)
 
     def step(state: State, item: tuple[Array, Array]) -> tuple[State, Array]:
         index, rate = item
-        value, gradient = jax.value_and_grad(loss)(state.weights, rows.take(index))
-        return take_step(state, gradient, rate, decay, clip_norm), value
+        batch = given.rows.take(index)
+        value, gradient = jax.value_and_grad(loss)(state.weights, batch)
+        return take_step(state, gradient, rate, given.decay, recipe.clip_norm), value
 
     return jax.lax.scan(step, state, plan)
 
@@ -231,7 +251,8 @@ def take_step(
     scale = jnp.where(finite, jnp.minimum(1.0, clip_norm / norm), 0.0)
     clipped = jnp.where(finite, gradient * scale, 0.0)
     direction, adam = optax.scale_by_adam().update(clipped, state.adam)
-    weights = state.weights - rate * (direction + decay * state.weights)
+    step = jnp.asarray(direction) + decay * state.weights
+    weights = state.weights - rate * step
     new = State(weights, adam, state.skipped)
     old = state._replace(skipped=state.skipped + 1)
     return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
@@ -246,7 +267,7 @@ def init(member: Member) -> State:
 def held_out_losses(
     estimator: Estimator, rows: Rows, held_out: Int[Array, " validation"]
 ) -> Float[Array, " validation"]:
-    """Return -log q of every row of the validation part, in chunks of bounded memory."""
+    """Return -log q of every held-out row, in chunks of bounded memory."""
     chunk = min(CHUNK, len(held_out))
     index = jnp.pad(held_out, (0, -len(held_out) % chunk)).reshape(-1, chunk)
 
@@ -276,6 +297,7 @@ def train_member(
     settings: Settings,
     rows: Rows,
     split: Split,
+    *,
     rng: np.random.Generator,
     after_epoch: Callable[[Info], bool],
 ) -> Run:
@@ -295,15 +317,14 @@ def train_member(
     batch, steps = _batches(settings, split)
     rates = learning_rates(settings, settings.epochs * steps)
     decay = jnp.asarray(settings.weight_decay * member.matrices)
+    given = Given(decay, member.fixed, rows)
     state, held_out = init(member), jnp.asarray(split.held_out)
     best = Run(member.weights, np.full(len(held_out), np.inf), [])
     history: list[Info] = []
     for rate in rates.reshape(settings.epochs, steps):
         order = rng.permutation(split.train)[: steps * batch].reshape(steps, batch)
-        state, losses = programs.epoch(state, (order, rate), decay, member.fixed, rows)
-        each = np.asarray(
-            programs.validation(state.weights, member.fixed, held_out, rows)
-        )
+        state, losses = programs.epoch(state, (order, rate), given)
+        each = np.asarray(programs.validation(state.weights, held_out, given))
         loss = float(each.mean(dtype=np.float64))
         history.append(Info(float(losses.mean()), loss, int(state.skipped)))
         if loss < best.losses.mean(dtype=np.float64):

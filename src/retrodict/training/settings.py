@@ -128,5 +128,5 @@ def num_raced(num_held_out: int, num_members: int) -> int:
 
 
 def _decay(at_a_thousand: float, num_simulations: int, power: float) -> float:
-    """Return a weight decay: a prior counts the less, the more simulations there are."""
+    """Return a weight decay: the more simulations, the less a prior counts."""
     return at_a_thousand * (1000 / max(num_simulations, 1000)) ** power

@@ -4,8 +4,8 @@ The conditional mean of the flow contains a linear map of the standardized entri
 is set to the ridge regression of theta on x, and the whitening to the covariance of its
 residuals: for a linear-Gaussian model the untrained network is the posterior already,
 and for any other the network only learns what is not linear. On the benchmark's
-gaussian_linear with 1000 simulations the held-out loss fell from .59 to -.70 nats (exact:
--.79).
+gaussian_linear with 1000 simulations the held-out loss fell from .59 to -.70 nats
+(exact: -.79).
 
 The penalty is chosen by the closed-form leave-one-out residuals,
 :math:`e_i / (1 - h_i)`.
@@ -57,7 +57,7 @@ def start_at_regression(
     bias = np.concatenate([np.zeros(len(factor)), np.log(diagonal), lower])
     new = [jnp.asarray(part, jnp.float32) for part in (slope, intercept, bias)]
 
-    def parts(tree: Estimator) -> Any:
+    def parts(tree: Any) -> Any:
         whitening = tree.density.whitening
         return whitening.direct.weight, whitening.direct.bias, whitening.head.bias
 

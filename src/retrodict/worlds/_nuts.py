@@ -142,7 +142,7 @@ def _starts(
     log_density: Callable[[Array], Array],
     count: int,
 ) -> Float[Array, "chains dim"]:
-    """Find ``count`` distinct points of high density, far apart where there are modes."""
+    """Find ``count`` distinct points of high density, in different modes if any."""
     key_prior, key_first, key_last = jr.split(key, 3)
     draws = model.prior.space.flatten(model.prior.sample(key_prior, NUM_STARTS))
     u = jnp.asarray(model.prior.space.unconstrain(draws))
@@ -178,7 +178,10 @@ def _ascend(
             u, state, best, highest = carry
             value, gradient = jax.value_and_grad(lambda u: -log_density(u))(u)
             better = value < highest
-            best, highest = jnp.where(better, u, best), jnp.where(better, value, highest)
+            best, highest = (
+                jnp.where(better, u, best),
+                jnp.where(better, value, highest),
+            )
             gradient = jnp.nan_to_num(gradient)
             updates, state = optimizer.update(gradient, state)
             return (u + updates, state, best, highest), None

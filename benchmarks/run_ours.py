@@ -1,0 +1,65 @@
+"""Measure retrodict on given simulations: ``run_ours.py IN.npz OUT.npz EFFORT``."""
+
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+
+
+def main(given: str, out: str, effort: str) -> None:
+    data = dict(np.load(given))
+    task = str(data["task"])
+
+    import jax.random as jr
+
+    import retrodict as rd
+    from retrodict.bench.tasks import load_task
+
+    sims = rd.simulate(
+        load_task(task).model, len(data["theta"]), seed=int(data["seed"])
+    )
+    np.testing.assert_array_equal(np.asarray(sims.x), data["x"])
+    begun = time.perf_counter()
+    posterior = rd.fit(sims, seed=int(data["seed"]), effort=effort)
+    wall = time.perf_counter() - begun
+    record = posterior.record
+    theta, x = data["theta_test"], data["x_test"]
+    log_prob = posterior.log_prob(theta[:, None], x)[:, 0]
+    found = {
+        "train_s": wall,
+        "compile_s": wall - record.train_s,
+        "nll": float(-log_prob.mean()),
+        "epochs": len(record.validation),
+        "held_out": record.validation.mean(axis=1).tolist(),
+    }
+    at = posterior.at(x[0])
+    at.sample(jr.key(0), 10_000)  # compiles
+    found["sample_10k_s"] = _time(lambda: at.sample(jr.key(1), 10_000))
+    many = x[:1000]
+    begun = time.perf_counter()
+    posterior.sample(jr.key(0), many, 1000)
+    found["batched_sample_first_s"] = time.perf_counter() - begun
+    found["batched_sample_s"] = _time(lambda: posterior.sample(jr.key(1), many, 1000))
+
+    def sbc() -> np.ndarray:
+        draws = posterior.sample(jr.key(2), many, 1000)
+        return (draws < theta[:1000, None]).sum(axis=1)
+
+    found["sbc_s"] = _time(sbc)
+    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    draws = np.zeros(0)
+    if len(data["x_obs"]):
+        draws = posterior.sample(jr.key(3), data["x_obs"], 10_000)
+    np.savez(out, found=json.dumps(found), draws=draws)
+
+
+def _time(action) -> float:
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
