@@ -1,6 +1,7 @@
 """Measure retrodict on given simulations: ``run_ours.py IN.npz OUT.npz EFFORT``."""
 
 import json
+import os
 import resource
 import sys
 import time
@@ -62,4 +63,5 @@ def _time(action) -> float:
 
 
 if __name__ == "__main__":
+    os.sched_setaffinity(0, {int(os.environ["PROCESSOR"])})
     main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """Measure sbi's NPE on simulations from a file: ``run_sbi.py IN.npz OUT.npz``."""
 
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -92,4 +93,5 @@ def _time(action) -> float:
 
 
 if __name__ == "__main__":
+    os.sched_setaffinity(0, {int(os.environ["PROCESSOR"])})
     main(*sys.argv[1:])

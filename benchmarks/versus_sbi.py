@@ -119,12 +119,11 @@ def _prior(task: str, model: rd.Model) -> tuple[str, np.ndarray, np.ndarray]:
 def _run(python: str, script: str, given: Path, *more: str) -> dict:
     """Run one library on the last processor; return what it found."""
     out = given.parent / "found.npz"
-    processor = max(os.sched_getaffinity(0))
+    pinned = {"PROCESSOR": str(max(os.sched_getaffinity(0)))}
     subprocess.run(
         [python, str(HERE / script), str(given), str(out), *more],
         check=True,
-        env=os.environ | ONE_THREAD,
-        preexec_fn=lambda: os.sched_setaffinity(0, {processor}),
+        env=os.environ | ONE_THREAD | pinned,
     )
     with np.load(out) as file:
         return json.loads(str(file["found"])) | {"draws": file["draws"]}

@@ -122,7 +122,7 @@ def make_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         retrodict.posterior,
         "fit",
-        lambda sims, *, seed, num_members: fit(sims, seed=seed),
+        lambda sims, *, seed, effort, num_members: fit(sims, seed=seed),
     )
 
 

@@ -79,6 +79,11 @@ WRONG_WORDS = {
     ),
     "missing run": (["report", "influenza", "--out", "nowhere"], 65, "no such file"),
     "missing argument": (["fit", "influenza"], 2, "--simulations"),
+    "unknown effort": (
+        ["fit", "influenza", "--simulations", "x", "--effort", "fats"],
+        2,
+        "--effort: .*'fats'.*mean 'fast'",
+    ),
     "name for init": (["init", "2nd-try"], 2, "'2nd-try'"),
 }
 

@@ -138,11 +138,17 @@ def fit(
     ),
     num: Annotated[int, typer.Option(min=1, help="Number of simulations.")] = 10_000,
     seed: SeedOption = 0,
-    members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 5,
+    effort: Annotated[
+        str, typer.Option(help="fast: one network; auto: race trainings, an ensemble.")
+    ] = "auto",
+    members: Annotated[
+        int | None, typer.Option(min=1, help="Networks in the ensemble.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Train a posterior on the simulations of a campaign."""
-    steps.fit(steps.load(model), simulations, out, num, seed, members, quiet)
+    training = {"seed": seed, "effort": effort, "num_members": members}
+    steps.fit(steps.load(model), simulations, out, num, training, quiet)
 
 
 @app.command()

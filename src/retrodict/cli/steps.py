@@ -7,7 +7,7 @@ import contextlib
 import difflib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,17 +167,18 @@ def fit(
     simulations: Path,
     out: Path,
     num: int,
-    seed: int,
-    members: int,
+    training: Mapping[str, Any],
     quiet: bool,
 ) -> None:
     """Train on a campaign and save the posterior."""
+    from ..bench.methods import EFFORTS, check_choice
     from ..posterior import fit as train
     from ..simulations import simulate as simulate_rows
 
+    check_choice("--effort", training["effort"], EFFORTS)
     with _silence(quiet):
-        sims = simulate_rows(study.model, num, seed=seed, out=simulations)
-        posterior = train(sims, seed=seed, num_members=members)
+        sims = simulate_rows(study.model, num, seed=training["seed"], out=simulations)
+        posterior = train(sims, **training)
     posterior.save(out)
     if not quiet:
         best = posterior.record.validation.min(axis=0).mean()
