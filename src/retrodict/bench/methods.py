@@ -6,8 +6,7 @@ returns is then shown the observations. A new method is one function and one lin
 :data:`METHODS`.
 """
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._core.errors import ModelError
 from ..model import Model
 from ..posterior import Posterior, fit
 from ..simulations import simulate
@@ -85,22 +83,3 @@ METHODS = MappingProxyType({"amortized": amortized})
 
 EFFORTS = ("fast", "auto")
 """How much may be spent on training, in the words of ``fit``."""
-
-
-def check_choice(option: str, value: str, known: Iterable[str]) -> None:
-    """Refuse a word that is not among those known, suggesting the nearest.
-
-    Args:
-        option: Where the word was given.
-        value: The word.
-        known: The words there are.
-
-    Raises:
-        ModelError: Naming the option, the word and the likely right one.
-    """
-    if value not in known:
-        close = difflib.get_close_matches(value, list(known), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ModelError(
-            f"{option}: Expected one of {list(known)}; got {value!r}.{hint}"
-        )

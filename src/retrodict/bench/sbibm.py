@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .._core.choices import check_choice
 from .._core.errors import DataError, InterruptedRun
 from .._core.progress import progress
 from .._core.seeds import check_seed, stream_key
 from ..diagnostics import c2st
 from ..model import Model
-from .methods import EFFORTS, METHODS, Answer, check_choice
+from .methods import EFFORTS, METHODS, Answer
 from .observations import Observations, read_observations
 from .rows import Row, Setting, append_row, finished, make_file, read_rows
 from .tasks import TASKS, check_task, load_task

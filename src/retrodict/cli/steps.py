@@ -171,7 +171,8 @@ def fit(
     quiet: bool,
 ) -> None:
     """Train on a campaign and save the posterior."""
-    from ..bench.methods import EFFORTS, check_choice
+    from .._core.choices import check_choice
+    from ..bench.methods import EFFORTS
     from ..posterior import fit as train
     from ..simulations import simulate as simulate_rows
 

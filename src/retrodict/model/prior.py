@@ -1,6 +1,5 @@
 """The prior: named numpyro distributions, or one numpyro model function."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Key
 from numpyro.infer.util import log_density
 
+from .._core.choices import did_you_mean
 from .._core.errors import ModelError
 from .describe import describe_distribution
 from .space import Field, Space, refuse_nan
@@ -186,8 +186,7 @@ def check_names(argument: str, given: Mapping[str, Any], known: Any) -> None:
     """
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, list(known), n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, known)
             raise ModelError(
                 f"{argument}: Expected names among {list(known)}; got {name!r}.{hint}"
             )

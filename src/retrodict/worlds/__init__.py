@@ -4,11 +4,10 @@ A world is a module of this package with a function ``study() -> Study``. It is
 imported when it is asked for, so that listing the worlds costs nothing.
 """
 
-import difflib
 from importlib import import_module
 from types import MappingProxyType
 
-from .._core.errors import ModelError
+from .._core.choices import check_choice
 from ..model import Study
 
 
@@ -31,13 +30,7 @@ def load_world(name: str) -> Study:
     Raises:
         ModelError: If there is no such world; the message suggests the nearest.
     """
-    if name not in WORLDS:
-        close = difflib.get_close_matches(name, list(WORLDS), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ModelError(
-            f"world: Expected one of {list(WORLDS)}, or path/to/model.py:name; got "
-            f"{name!r}.{hint}"
-        )
+    check_choice("world", name, WORLDS, ", or path/to/model.py:name")
     return import_module(f".{name}", __package__).study()
 
 

@@ -8,11 +8,10 @@ Source: Lueckmann et al. (2021), Benchmarking simulation-based inference,
 arXiv:2101.04653, appendix T, and the code of sbibm where the two differ.
 """
 
-import difflib
 from importlib import import_module
 from types import MappingProxyType
 
-from ..._core.errors import ModelError
+from ..._core.choices import check_choice
 from ...model import Study
 
 
@@ -42,10 +41,7 @@ def check_task(name: str) -> str:
     Raises:
         ModelError: If there is no such task; the message suggests the nearest.
     """
-    if name not in TASKS:
-        close = difflib.get_close_matches(name, list(TASKS), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ModelError(f"task: Expected one of {list(TASKS)}; got {name!r}.{hint}")
+    check_choice("task", name, TASKS)
     return name
 
 
