@@ -226,3 +226,29 @@ def test_a_key_is_not_reused(getkey):
     first, second = jr.split(getkey())
     prior = Prior(a=dist.Normal(0, 1))
     assert not np.array_equal(prior.sample(first, 3)["a"], prior.sample(second, 3)["a"])
+
+
+@pytest.mark.parametrize(
+    ("distribution", "kind", "scale"),
+    [
+        (dist.Exponential(5.0), "half_line", (0.2,)),
+        (dist.HalfNormal(2.0), "half_line", (2.0 * (2 / np.pi) ** 0.5,)),
+        (dist.Gamma(3.0, 6.0), "half_line", (0.5,)),
+        (dist.Gamma(0.5, 6.0), "lower", ()),
+        (dist.LogNormal(0.0, 1.0), "lower", ()),
+        (dist.HalfCauchy(1.0), "lower", ()),
+    ],
+)
+def test_only_priors_with_light_tails_have_a_half_line(distribution, kind, scale):
+    field = Prior(a=distribution).space.fields[0]
+    assert field.support.kind == kind
+    np.testing.assert_allclose(field.support.scale, scale, rtol=1e-6)
+
+
+def test_a_scale_that_depends_on_another_parameter_is_none():
+    def model():
+        a = numpyro.sample("a", dist.HalfNormal(1.0))
+        numpyro.sample("b", dist.Exponential(a))
+
+    kinds = [field.support.kind for field in Prior(model).space.fields]
+    assert kinds == ["lower", "lower"]

@@ -1,5 +1,7 @@
 """Bijections of the supports, against scipy, autodiff and numpyro."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ SUPPORTS = {
     "real": Support("real", (2,)),
     "lower": Support("lower", (2,), lower=(-1.0, 3.0)),
     "upper": Support("upper", (2,), upper=(2.0, -5.0)),
+    "half_line": Support("half_line", (2,), (-1.0, 3.0), scale=(2.0, 1e-3)),
     "interval": Support("interval", (2,), (-2.0, 1e-3), (5.0, 3e-3)),
     "log_interval": Support("log_interval", (2,), (1e-3, 1.0), (1e2, 2.0)),
     "simplex": Support("simplex", (4,)),
@@ -70,13 +73,16 @@ def test_log_det_is_that_of_the_jacobian(support):
     ("kind", "density"),
     [
         ("lower", stats.lognorm(1.0, loc=-1.0)),
+        ("half_line", stats.expon(-1.0, 2.0)),
         ("interval", stats.uniform(-2.0, 7.0)),
         ("log_interval", stats.loguniform(1e-3, 1e2)),
     ],
 )
 def test_a_standard_normal_becomes_the_known_density(kind, density):
     bounds = SUPPORTS[kind]
-    support = Support(kind, (), bounds.lower[:1], bounds.upper[:1])
+    support = Support(
+        kind, (), bounds.lower[:1], bounds.upper[:1], bounds.scale[:1]
+    )
     u = np.linspace(-5, 5, 101)[:, None]
     theta = support.constrain(u)
     expected = density.logpdf(theta[:, 0])
@@ -111,7 +117,7 @@ def test_far_coordinates_stay_inside(support, dtype, distance):
             tuple(np.asarray(bounds, precision).astype(float).tolist())
             for bounds in (support.lower, support.upper)
         )
-        rounded = Support(support.kind, support.shape, low, high)
+        rounded = dataclasses.replace(support, lower=low, upper=high)
         assert rounded.contains(cast.astype(np.float64)).all()
         assert np.isfinite(support.unconstrain(cast)).all()
     assert support.contains(support.constrain(distance * signs)).all()
@@ -124,6 +130,7 @@ def test_the_edge_has_finite_coordinates(support):
     edges = {
         "lower": support.lower,
         "upper": support.upper,
+        "half_line": support.lower,
         "interval": support.lower[:1] + support.upper[1:],
         "log_interval": support.lower[:1] + support.upper[1:],
         "simplex": corner.ravel(),
@@ -142,6 +149,7 @@ def test_contains_refuses_what_is_outside():
     outside = {
         "lower": [-1.5, 4.0],
         "upper": [1.0, -4.0],
+        "half_line": [-1.5, 4.0],
         "interval": [0.0, 4e-3],
         "log_interval": [1e-4, 1.5],
         "simplex": [0.5, 0.5, 0.5, 0.5],

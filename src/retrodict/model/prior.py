@@ -88,7 +88,13 @@ class Prior:
         check_names("labels", labels or {}, self._sites)
         self.space = Space(
             tuple(
-                _field(name, site, (units or {}).get(name), (labels or {}).get(name))
+                _field(
+                    name,
+                    site,
+                    (units or {}).get(name),
+                    (labels or {}).get(name),
+                    independent=function is None,
+                )
                 for name, site in self._sites.items()
             )
         )
@@ -238,9 +244,22 @@ def _run(function: Callable[[], Any], seed: int) -> dict[str, dist.Distribution]
     return {name: site["fn"] for name, site in sites.items()}
 
 
-def _field(name: str, site: Any, unit: str | None, label: str | None) -> Field:
+def _light_tail(site: dist.Distribution) -> Any:
+    """Return the scale of a positive prior whose tail is exponential or lighter."""
+    light = isinstance(site, dist.Exponential | dist.HalfNormal)
+    if isinstance(site, dist.Gamma):
+        light = bool(np.all(np.asarray(site.concentration) >= 1))
+    return np.asarray(site.mean) if light else None
+
+
+def _field(
+    name: str, site: Any, unit: str | None, label: str | None, *, independent: bool
+) -> Field:
     shape = tuple(site.batch_shape) + tuple(site.event_shape)
     base = site.base_dist if isinstance(site, dist.Independent) else site
     log_scale = isinstance(base, dist.LogUniform)
-    support = from_constraint(site.support, shape, name, log_scale=log_scale)
+    scale = _light_tail(base) if independent else None
+    support = from_constraint(
+        site.support, shape, name, log_scale=log_scale, scale=scale
+    )
     return Field(name, shape, support, unit or "", label or name)

@@ -9,6 +9,7 @@ kind               :math:`\theta = b(u)`
 ``real``           :math:`u`
 ``lower``          :math:`a + e^u`
 ``upper``          :math:`b - e^u`
+``half_line``      :math:`a - s \log\Phi(-u)`, for priors with light tails
 ``interval``       :math:`a + (b-a)\,\Phi(u)`
 ``log_interval``   :math:`a\,(b/a)^{\Phi(u)}`
 ``simplex``        stick breaking (numpyro's convention; one coordinate fewer)
@@ -18,7 +19,10 @@ kind               :math:`\theta = b(u)`
 Deviation from ``numpyro.distributions.biject_to``: intervals use the normal
 distribution function where numpyro uses the logistic one. A uniform prior is then
 exactly normal in ``u``, which is the base distribution of every estimator here; with
-the logistic function it would have exponential tails that a flow must learn.
+the logistic function it would have exponential tails that a flow must learn. Likewise
+an exponential prior of scale s is exactly normal in the ``u`` of a half-line. There
+theta grows as :math:`u^2`: with :math:`e^u` the rare far draws of a network would be
+further off than any draw of a prior with light tails.
 """
 
 import math
@@ -36,10 +40,20 @@ from numpyro.distributions import constraints
 from .._core.errors import ModelError
 
 
-KINDS = ("real", "lower", "upper", "interval", "log_interval", "simplex", "ordered")
+KINDS = (
+    "real",
+    "lower",
+    "upper",
+    "half_line",
+    "interval",
+    "log_interval",
+    "simplex",
+    "ordered",
+)
 # Beyond +-MAX_PROBIT the distribution function of a float32 draw is 0 or 1: a draw that
 # rounds to the bound itself must still have finite coordinates.
 MAX_PROBIT = 6.0
+LOG_2 = math.log(2.0)
 
 
 def _namespace(array: Any) -> tuple[Any, Any]:
@@ -58,12 +72,14 @@ class Support:
         shape: Shape of the field; simplex and ordered act on the last axis.
         lower: Lower bounds, broadcast to ``shape`` and flattened (kinds with one).
         upper: Upper bounds, likewise.
+        scale: Scales of half-lines, in the unit of theta, likewise.
     """
 
     kind: str
     shape: tuple[int, ...]
     lower: tuple[float, ...] = ()
     upper: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:
@@ -92,6 +108,9 @@ class Support:
             return xp.maximum(lower + _exp(u), xp.nextafter(lower, np.inf * upper))
         if self.kind == "upper":
             return xp.minimum(upper - _exp(u), xp.nextafter(upper, -np.inf * lower))
+        if self.kind == "half_line":
+            theta = lower + self._scale(xp, u.dtype) * _log_survival(u)
+            return xp.maximum(theta, xp.nextafter(lower, np.inf * upper))
         if self.kind in ("interval", "log_interval"):
             theta = self._from_unit(xp, special, u, lower, upper)
             inner = xp.nextafter(lower, upper), xp.nextafter(upper, lower)
@@ -114,6 +133,8 @@ class Support:
             return xp.log(xp.maximum(theta - lower, tiny))
         if self.kind == "upper":
             return xp.log(xp.maximum(upper - theta, tiny))
+        if self.kind == "half_line":
+            return _undo_log_survival((theta - lower) / self._scale(xp, theta.dtype))
         if self.kind in ("interval", "log_interval"):
             return self._to_normal(xp, special, theta, lower, upper)
         if self.kind == "simplex":
@@ -131,8 +152,11 @@ class Support:
             return xp.zeros(u.shape[:-1], u.dtype)
         if self.kind in ("lower", "upper"):
             return u.sum(-1)
+        log_phi = -0.5 * u**2 - 0.5 * math.log(2 * math.pi)
+        if self.kind == "half_line":
+            log_scale = xp.log(self._scale(xp, u.dtype))
+            return (log_scale + log_phi - special.log_ndtr(-u)).sum(-1)
         if self.kind in ("interval", "log_interval"):
-            log_phi = -0.5 * u**2 - 0.5 * math.log(2 * math.pi)
             if self.kind == "interval":
                 return (log_phi + xp.log(upper - lower)).sum(-1)
             theta = self._from_unit(xp, special, u, lower, upper)
@@ -148,7 +172,7 @@ class Support:
         good = np.isfinite(theta).all(-1)
         if self.kind == "real":
             return good
-        if self.kind == "lower":
+        if self.kind in ("lower", "half_line"):
             return good & (theta >= lower).all(-1)
         if self.kind == "upper":
             return good & (theta <= upper).all(-1)
@@ -165,6 +189,9 @@ class Support:
         lower = xp.asarray(self.lower or (1.0,), dtype=dtype)
         upper = xp.asarray(self.upper or (1.0,), dtype=dtype)
         return lower, upper
+
+    def _scale(self, xp: Any, dtype: Any) -> Any:
+        return xp.asarray(self.scale, dtype=dtype)
 
     def _from_unit(self, xp, special, u, lower, upper):
         if self.kind == "interval":
@@ -195,6 +222,23 @@ def _exp(u):
     """Return e^u, at most about 1/150 of the largest number: theta stays finite."""
     xp, _ = _namespace(u)
     return xp.exp(xp.minimum(u, math.log(np.finfo(u.dtype).max) - 5.0))
+
+
+def _log_survival(u):
+    """Return -log Phi(-u); at most about a hundredth of the largest number."""
+    xp, special = _namespace(u)
+    limit = 0.1 * math.sqrt(float(np.finfo(u.dtype).max))
+    return -special.log_ndtr(-xp.clip(u, -limit, limit))
+
+
+def _undo_log_survival(value):
+    """Return the u with -log Phi(-u) = value, within +-MAX_PROBIT near zero."""
+    xp, special = _namespace(value)
+    floor = scipy.special.ndtr(-MAX_PROBIT)
+    tiny = np.finfo(value.dtype).tiny
+    above = -special.ndtri(xp.exp(-xp.clip(value, LOG_2, -math.log(tiny))))
+    below = special.ndtri(-xp.expm1(-xp.clip(value, floor, LOG_2)))
+    return xp.where(value > LOG_2, above, below)
 
 
 def _offsets(count: int, xp: Any, dtype: Any) -> Any:
@@ -238,7 +282,12 @@ def _ordered_inverse(theta, xp):
 
 
 def from_constraint(
-    constraint: Any, shape: tuple[int, ...], name: str, *, log_scale: bool = False
+    constraint: Any,
+    shape: tuple[int, ...],
+    name: str,
+    *,
+    log_scale: bool = False,
+    scale: Any = None,
 ) -> Support:
     """Translate a numpyro constraint into a :class:`Support`.
 
@@ -247,6 +296,7 @@ def from_constraint(
         shape: Shape of the field.
         name: The parameter's name, for messages.
         log_scale: Measure an interval on a logarithmic scale (log-uniform priors).
+        scale: Scale of a half-line bounded below whose prior has light tails.
 
     Raises:
         ModelError: If the constraint is discrete or not one of those supported.
@@ -277,6 +327,9 @@ def from_constraint(
     if kind == "interval":
         _check_width(lower, upper, name)
         kind = "log_interval" if log_scale else "interval"
+    if kind == "lower" and scale is not None:
+        scales = np.broadcast_to(np.asarray(scale, np.float64), shape).ravel()
+        return Support("half_line", shape, lower, upper, tuple(scales.tolist()))
     return Support(kind, shape, lower, upper)
 
 

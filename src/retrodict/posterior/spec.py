@@ -21,6 +21,7 @@ MAX_ENTRIES = 10**8  # of x
 BOUNDED = {
     "lower": ("lower",),
     "upper": ("upper",),
+    "half_line": ("lower", "scale"),
     "interval": ("lower", "upper"),
     "log_interval": ("lower", "upper"),
 }
@@ -36,10 +37,18 @@ class SupportSpec(AbstractSpec):
     """Where a target may lie."""
 
     kind: Literal[
-        "real", "lower", "upper", "interval", "log_interval", "simplex", "ordered"
+        "real",
+        "lower",
+        "upper",
+        "half_line",
+        "interval",
+        "log_interval",
+        "simplex",
+        "ordered",
     ]
     lower: list[float]
     upper: list[float]
+    scale: list[Annotated[float, Bounded(gt=0)]]
 
 
 class FieldSpec(AbstractSpec):
@@ -55,7 +64,7 @@ class FieldSpec(AbstractSpec):
     def _bounds_fit(self):
         kind, size = self.support.kind, math.prod(self.shape)
         needed = BOUNDED.get(kind, ())
-        for side in ("lower", "upper"):
+        for side in ("lower", "upper", "scale"):
             expected = size if side in needed else 0
             if len(getattr(self.support, side)) != expected:
                 raise ValueError(f"bounds of {self.name!r} do not fit its support")
@@ -69,8 +78,9 @@ class FieldSpec(AbstractSpec):
     def build(self) -> Field:
         """Return the field."""
         shape = tuple(self.shape)
-        lower, upper = tuple(self.support.lower), tuple(self.support.upper)
-        support = Support(self.support.kind, shape, lower, upper)
+        given = self.support
+        numbers = map(tuple, (given.lower, given.upper, given.scale))
+        support = Support(given.kind, shape, *numbers)
         return Field(self.name, shape, support, self.unit, self.label)
 
 
@@ -168,8 +178,10 @@ class TrainingSpec(AbstractSpec):
 
 def field_spec(field: Field) -> FieldSpec:
     """Describe one target."""
-    bounds = {"lower": list(field.support.lower), "upper": list(field.support.upper)}
-    support = SupportSpec.model_validate({"kind": field.support.kind, **bounds})
+    numbers = {
+        name: list(getattr(field.support, name)) for name in ("lower", "upper", "scale")
+    }
+    support = SupportSpec.model_validate({"kind": field.support.kind, **numbers})
     shape = list(field.shape)
     return FieldSpec(
         name=field.name,
