@@ -27,7 +27,14 @@ if TYPE_CHECKING:
         Prior,
         Study,
     )
-    from .posterior import ConditionedPosterior, Posterior, fit, load
+    from .posterior import (
+        ConditionedPosterior,
+        Posterior,
+        Refined,
+        fit,
+        load,
+        refine,
+    )
     from .report.figures import pair_plot
     from .simulations import Simulations, simulate
     from .training import Settings
@@ -54,7 +61,14 @@ _HOMES = {
         "Prior",
         "Study",
     ),
-    ".posterior": ("ConditionedPosterior", "Posterior", "fit", "load"),
+    ".posterior": (
+        "ConditionedPosterior",
+        "Posterior",
+        "Refined",
+        "fit",
+        "load",
+        "refine",
+    ),
     ".simulations": ("Simulations", "simulate"),
     ".training": ("Settings",),
     ".trust": ("Verdict", "validate"),
@@ -78,6 +92,7 @@ __all__ = [
     "Nuisance",
     "Posterior",
     "Prior",
+    "Refined",
     "Result",
     "RetrodictError",
     "Settings",
@@ -89,6 +104,7 @@ __all__ = [
     "load",
     "load_world",
     "pair_plot",
+    "refine",
     "run",
     "simulate",
     "validate",

@@ -80,9 +80,7 @@ def test_log_det_is_that_of_the_jacobian(support):
 )
 def test_a_standard_normal_becomes_the_known_density(kind, density):
     bounds = SUPPORTS[kind]
-    support = Support(
-        kind, (), bounds.lower[:1], bounds.upper[:1], bounds.scale[:1]
-    )
+    support = Support(kind, (), bounds.lower[:1], bounds.upper[:1], bounds.scale[:1])
     u = np.linspace(-5, 5, 101)[:, None]
     theta = support.constrain(u)
     expected = density.logpdf(theta[:, 0])

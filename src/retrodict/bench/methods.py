@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..model import Model
-from ..posterior import Posterior, fit
+from ..posterior import Posterior, Refined, fit, refine
 from ..simulations import simulate
 
 
@@ -58,7 +58,7 @@ class Trained:
         compile_s: Seconds of compilation.
     """
 
-    posterior: Posterior
+    posterior: Posterior | Refined
     train_s: float
     compile_s: float
 
@@ -78,7 +78,19 @@ def amortized(model: Model, budget: int, seed: int, effort: str) -> Answer:
     return Trained(posterior, posterior.record.train_s, posterior.record.compile_s)
 
 
-METHODS = MappingProxyType({"amortized": amortized})
+def refined(model: Model, budget: int, seed: int, effort: str) -> Answer:
+    """Train a posterior and a likelihood; choose between them by held-out score."""
+    sims = simulate(model, budget, seed=seed)
+    posterior = fit(sims, seed=seed, effort="fast" if effort == "fast" else "auto")
+    both = refine(posterior, sims, seed=seed)
+    parts = (posterior.record, both.likelihood)
+    train_s, compile_s = (
+        sum(getattr(part, name) for part in parts) for name in ("train_s", "compile_s")
+    )
+    return Trained(both, train_s, compile_s)
+
+
+METHODS = MappingProxyType({"amortized": amortized, "refined": refined})
 """The function of each method, by name."""
 
 EFFORTS = ("fast", "auto")

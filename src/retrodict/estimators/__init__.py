@@ -1,6 +1,7 @@
 """Conditional densities q(value | condition), embeddings, and scaling."""
 
 from ._base import AbstractDensity, AbstractEmbedding, Estimator, Frozen, trainable
+from .columns import Columns
 from .convolution import Convolution, Joined
 from .mlp import MLP
 from .spline_coupling import SplineCoupling
@@ -12,6 +13,7 @@ __all__ = [
     "AbstractEmbedding",
     "Affine",
     "ChannelScaler",
+    "Columns",
     "Convolution",
     "Estimator",
     "Frozen",

@@ -4,6 +4,7 @@ from .conditioned import ConditionedPosterior, summarize
 from .fit import fit
 from .load import load
 from .posterior import Posterior
+from .refined import Refined, refine
 from .warnings import PosteriorWarning
 
 
@@ -11,7 +12,9 @@ __all__ = [
     "ConditionedPosterior",
     "Posterior",
     "PosteriorWarning",
+    "Refined",
     "fit",
     "load",
+    "refine",
     "summarize",
 ]

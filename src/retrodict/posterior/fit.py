@@ -5,6 +5,7 @@ import platform
 from typing import Literal
 
 import jax
+import jax.random as jr
 import numpy as np
 
 from .._core.compilation import use_compilation_cache
@@ -22,6 +23,7 @@ from ..training import (
 from .network import Network
 from .posterior import Posterior
 from .record import Record, XSpec
+from .synthetic import Pairs, can_synthesize, with_synthetic
 from .warnings import flat_series
 
 
@@ -84,7 +86,11 @@ def fit(
     scalers = fit_scalers(series)
     z = apply_scalers(scalers, series)
     candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
-    trained = train_ensemble(key, scale.apply(u).astype(np.float32), z, candidates)
+    pairs = Pairs(scale.apply(u).astype(np.float32), series, scale, scalers)
+    trained = train_ensemble(key, pairs.value, z, candidates)
+    complete = len(good) == len(simulations)  # the prior is that of the pairs
+    if settings is None and effort == "auto" and complete and can_synthesize(pairs):
+        trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
     chosen = trained.settings
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
     record = Record(

@@ -111,6 +111,7 @@ class SettingsSpec(AbstractSpec):
     validation_fraction: float
     clip_norm: float
     linear_start: bool
+    constant_shape: bool
 
     def build(self) -> Settings:
         """Return the settings."""

@@ -1,17 +1,27 @@
 """Losses, the compiled loop, schedules, ensembles."""
 
 from .build import build_estimator
-from .ensemble import Trained, train_ensemble
+from .ensemble import Trained, shared_held_out, train_ensemble
 from .loss import npe_loss
-from .settings import Settings, candidate_settings, default_settings
+from .settings import (
+    Settings,
+    candidate_settings,
+    default_settings,
+    num_raced,
+)
+from .surrogate import Surrogate, fit_surrogate
 
 
 __all__ = [
     "Settings",
+    "Surrogate",
     "Trained",
     "build_estimator",
     "candidate_settings",
     "default_settings",
+    "fit_surrogate",
     "npe_loss",
+    "num_raced",
+    "shared_held_out",
     "train_ensemble",
 ]

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 from scipy.special import logsumexp
 
 from .._core.errors import DataError
@@ -52,6 +52,7 @@ class Trained:
         validation: Mean validation loss ``(epochs, members)``, likewise.
         skipped: Steps per member that were skipped because they were not finite.
         held_out: Validation rows of each member.
+        score: Loss of the raced members' mixture on the rows that they all hold out.
         compile_s: Seconds spent compiling.
         train_s: Seconds spent training, race included, compilation apart.
     """
@@ -62,6 +63,7 @@ class Trained:
     validation: np.ndarray
     skipped: np.ndarray
     held_out: tuple[np.ndarray, ...]
+    score: float
     compile_s: float
     train_s: float
 
@@ -78,6 +80,8 @@ def train_ensemble(
     value: Float[np.ndarray, "n dim"],
     x: Mapping[str, np.ndarray],
     candidates: Settings | Sequence[Settings],
+    *,
+    held_out: Int[np.ndarray, " validation"] | None = None,
 ) -> Trained:
     """Train ``num_members`` networks on standardized simulations.
 
@@ -89,6 +93,7 @@ def train_ensemble(
         x: Standardized series, float32, each ``(n, ...)``.
         candidates: Architecture and schedule; or several that differ in start and
             schedule alone, of which the one with the best held-out score is taken.
+        held_out: Rows that all members hold out; by default each has its own.
 
     Raises:
         DataError: If there are too few simulations to hold any out, or if a member
@@ -96,11 +101,11 @@ def train_ensemble(
     """
     if isinstance(candidates, Settings):
         candidates = (candidates,)
-    ensemble = _Ensemble(key, value, x, candidates[0])
+    ensemble = _Ensemble(key, value, x, candidates[0], held_out)
     begun = time.perf_counter()
     ensemble.compile()
     compile_s = time.perf_counter() - begun
-    settings, runs = _race(ensemble, candidates)
+    settings, score, runs = _race(ensemble, candidates)
     rest = [Job(m, settings) for m in range(len(runs), settings.num_members)]
     runs = [*runs, *ensemble.train(rest)]
     history = np.array([run.history for run in runs]).transpose(2, 1, 0)
@@ -117,6 +122,7 @@ def train_ensemble(
         validation=validation,
         skipped=skipped[-1].astype(int),
         held_out=tuple(split.held_out for split in ensemble.splits),
+        score=score,
         compile_s=compile_s,
         train_s=time.perf_counter() - begun - compile_s,
     )
@@ -124,14 +130,15 @@ def train_ensemble(
 
 def _race(
     ensemble: "_Ensemble", candidates: Sequence[Settings]
-) -> tuple[Settings, list[Run]]:
+) -> tuple[Settings, float, list[Run]]:
     """Train the raced members in every way; keep the way with the best mixture."""
-    raced = range(ensemble.num_raced if len(candidates) > 1 else 1)
+    raced = range(ensemble.num_raced)
     jobs = [Job(m, settings) for settings in candidates for m in raced]
     runs = ensemble.train(jobs)
     groups = [runs[i : i + len(raced)] for i in range(0, len(runs), len(raced))]
-    best = int(np.argmin([_mixture_loss(group) for group in groups]))
-    return candidates[best], groups[best]
+    scores = [_mixture_loss(group) for group in groups]
+    best = int(np.argmin(scores))
+    return candidates[best], scores[best], groups[best]
 
 
 def _mixture_loss(runs: Sequence[Run]) -> float:
@@ -150,26 +157,37 @@ class _Ensemble:
         value: np.ndarray,
         x: Mapping[str, np.ndarray],
         settings: Settings,
+        held_out: np.ndarray | None,
     ):
         key_split, key_weights, self.key_order = jr.split(key, 3)
         numbers = range(settings.num_members)
-        held = _num_held_out(len(value), settings)
+        held = (
+            len(held_out)
+            if held_out is not None
+            else _num_held_out(len(value), settings)
+        )
         self.settings = settings
-        self.started, self.plain = _members(key_weights, value, x, settings)
+        self.networks = _networks(key_weights, value, x, settings)
+        self.start = start_at_regression(value, x)
         self.num_raced = num_raced(held, settings.num_members)
         splits = [_split(jr.fold_in(key_split, m), len(value), held) for m in numbers]
         # those that are raced are scored together: they hold out the same rows
         shared = self.num_raced
         self.splits = [splits[0]] * shared + splits[shared:]
+        if held_out is not None:
+            rest = np.setdiff1d(np.arange(len(value)), held_out).astype(np.int32)
+            self.splits = [Split(rest, held_out)] * settings.num_members
         self.rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
 
     def compile(self) -> None:
         """Compile the programs that all members share."""
-        compile_programs(self.plain[0], self.settings, self.rows, self.splits[0])
+        compile_programs(
+            flatten(self.networks[0]), self.settings, self.rows, self.splits[0]
+        )
 
     def network(self, number: int, run: Run) -> Estimator:
         """Return a member as its training left it."""
-        member = self.plain[number]
+        member = flatten(self.networks[number])
         return member.layout.build(jnp.asarray(run.weights), member.fixed)
 
     def train(self, jobs: Sequence[Job]) -> list[Run]:
@@ -186,10 +204,16 @@ class _Ensemble:
             finally:
                 stop.set()  # after Ctrl-C: end at the next epoch, not at the last
 
+    def _member(self, job: Job) -> Member:
+        network = self.networks[job.number]
+        if job.settings.linear_start:
+            network = self.start(network)
+        return flatten(network, job.settings.constant_shape)
+
     def _one(self, job: Job, after_epoch: Callable[[Info], bool]) -> Run:
         rng = numpy_generator(jr.fold_in(self.key_order, job.number))
         return train_member(
-            (self.started if job.settings.linear_start else self.plain)[job.number],
+            self._member(job),
             job.settings,
             self.rows,
             self.splits[job.number],
@@ -206,6 +230,15 @@ def _show(bar: Progress, stop: Event) -> Callable[[Info], bool]:
     return after_epoch
 
 
+def shared_held_out(
+    key: Key[Array, ""], count: int, settings: Settings
+) -> Int[np.ndarray, " validation"]:
+    """Return the rows that the raced members of :func:`train_ensemble` hold out."""
+    key_split, _, _ = jr.split(key, 3)
+    held = _num_held_out(count, settings)
+    return _split(jr.fold_in(key_split, 0), count, held).held_out
+
+
 def _num_held_out(count: int, settings: Settings) -> int:
     held = max(1, round(settings.validation_fraction * count))
     if count - held < 10:
@@ -216,25 +249,20 @@ def _num_held_out(count: int, settings: Settings) -> int:
     return held
 
 
-def _members(
+def _networks(
     key: Key[Array, ""],
     value: np.ndarray,
     x: Mapping[str, np.ndarray],
     settings: Settings,
-) -> tuple[list[Member], list[Member]]:
-    """Return the members started at a regression, and as they were drawn."""
+) -> list[Estimator]:
+    """Return the members as they were drawn."""
     shapes = {name: values.shape[1:] for name, values in x.items()}
     edges = vector_edges(x, settings)
-    networks = [
-        build_estimator(
-            jr.fold_in(key, member), settings, shapes, edges, value.shape[1]
-        )
+    dim = value.shape[1]
+    return [
+        build_estimator(jr.fold_in(key, member), settings, shapes, edges, dim)
         for member in range(settings.num_members)
     ]
-    start = start_at_regression(value, x)
-    return [flatten(start(network)) for network in networks], list(
-        map(flatten, networks)
-    )
 
 
 def _split(key: Key[Array, ""], count: int, held: int) -> Split:

@@ -7,7 +7,7 @@ the program, not part of it: schedules are raced and members trained with one pr
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -96,27 +96,61 @@ class Member(NamedTuple):
     Attributes:
         layout: How its flat weights become an estimator.
         weights: Initial weights, flat.
-        matrices: 1 where a weight belongs to a matrix and decays, else 0.
+        matrices: Relative decay of the weights that belong to a matrix, else 0.
+        free: 1 where a weight is trained, 0 where it keeps its initial value.
         fixed: Leaves that are not trained.
     """
 
     layout: Layout
     weights: Float[np.ndarray, " size"]
     matrices: Float[np.ndarray, " size"]
+    free: Float[np.ndarray, " size"]
     fixed: PyTree
 
 
-def flatten(estimator: Estimator) -> Member:
+def flatten(estimator: Estimator, constant_shape: bool = False) -> Member:
     """Split an estimator into flat weights and the rest."""
     weights, fixed = eqx.partition(estimator, trainable(estimator))
+    free = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), weights)
+    if constant_shape:
+        weights, free = (shape_zeroed(tree) for tree in (weights, free))
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(weights)]
-    matrices = [np.full(leaf.size, leaf.ndim > 1, np.float32) for leaf in leaves]
+    matrices = [
+        np.full(leaf.size, (leaf.ndim > 1) * _relative_decay(path), np.float32)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(weights)
+    ]
     return Member(
         Layout.of(weights),
         np.concatenate([leaf.ravel() for leaf in leaves]),
         np.concatenate(matrices),
+        np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(free)]),
         fixed,
     )
+
+
+def _relative_decay(path: Sequence[Any]) -> float:
+    """Return how firmly a weight is held, relative to the settings.
+
+    What reads x is held firmly, so that x is not over-read; what gives the density its
+    shape is learned from all simulations together and may be intricate.
+    """
+    return 0.1 if ".density.layers" in jax.tree_util.keystr(path) else 1.0
+
+
+def shape_zeroed(estimator: PyTree) -> PyTree:
+    """Set to zero what lets the condition act on more than the location.
+
+    For priors and simulators that only move a density, such as x = theta + noise, the
+    shape is learned from all simulations at once.
+    """
+
+    def parts(tree: Any) -> Any:
+        density = tree.density
+        return density.whitening.head.weight, density.from_condition.weight
+
+    head, conditions = parts(estimator)
+    rows = np.arange(len(head))[:, None] < estimator.density.dim
+    return eqx.tree_at(parts, estimator, (head * rows, conditions * 0))
 
 
 def learning_rates(settings: Settings, num_steps: int) -> Float[np.ndarray, " steps"]:
@@ -133,11 +167,13 @@ class Given(NamedTuple):
 
     Attributes:
         decay: Weight decay of every weight.
+        free: Which weights are trained.
         fixed: Leaves of the estimator that are not trained.
         rows: All simulations.
     """
 
     decay: Float[Array, " size"]
+    free: Float[Array, " size"]
     fixed: PyTree
     rows: Rows
 
@@ -175,7 +211,7 @@ def compile_programs(
     """Compile what trains a member; nothing if that shape was compiled before."""
     batch, steps = _batches(settings, split)
     plan = (np.zeros((steps, batch), np.int32), np.zeros(steps, np.float32))
-    given = Given(jnp.asarray(member.matrices), member.fixed, rows)
+    given = _given(member, 1.0, rows)
     arguments = {
         "epoch": (init(member), plan, given),
         "validation": (member.weights, split.held_out, given),
@@ -187,6 +223,11 @@ def compile_programs(
             for name, values in arguments.items()
         ]
         return Programs(*(job.result() for job in jobs))
+
+
+def _given(member: Member, decay: float, rows: Rows) -> Given:
+    vectors = decay * member.matrices, member.free
+    return Given(*map(jnp.asarray, vectors), member.fixed, rows)
 
 
 def _signature(arguments: PyTree) -> tuple[Any, tuple[Any, ...]]:
@@ -227,6 +268,7 @@ def run_epoch(
         index, rate = item
         batch = given.rows.take(index)
         value, gradient = jax.value_and_grad(loss)(state.weights, batch)
+        gradient = gradient * given.free
         return take_step(state, gradient, rate, given.decay, recipe.clip_norm), value
 
     return jax.lax.scan(step, state, plan)
@@ -316,8 +358,7 @@ def train_member(
     programs = compile_programs(member, settings, rows, split)
     batch, steps = _batches(settings, split)
     rates = learning_rates(settings, settings.epochs * steps)
-    decay = jnp.asarray(settings.weight_decay * member.matrices)
-    given = Given(decay, member.fixed, rows)
+    given = _given(member, settings.weight_decay, rows)
     state, held_out = init(member), jnp.asarray(split.held_out)
     best = Run(member.weights, np.full(len(held_out), np.inf), [])
     history: list[Info] = []

@@ -25,6 +25,8 @@ class Settings:
         validation_fraction: Part of the simulations held out by each member.
         clip_norm: Gradients of a larger global norm are scaled down to it.
         linear_start: Whether training starts at a linear regression.
+        constant_shape: Whether x moves the location of the density only, not its scale
+            and shape.
     """
 
     num_members: int = 5
@@ -43,6 +45,7 @@ class Settings:
     validation_fraction: float = 0.1
     clip_norm: float = 5.0
     linear_start: bool = True
+    constant_shape: bool = False
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "warmup_fraction"):

@@ -1,0 +1,222 @@
+r"""Refinement: weigh draws of a posterior by a learned likelihood.
+
+The refined density is :math:`r(\theta|x) = p(\theta)\,\ell(x|\theta) / Z(x)` with a
+likelihood learned from the same simulations; q proposes, importance weights
+:math:`w = p\,\ell / q` resample, and their mean estimates :math:`Z(x)`. Whether q, r or
+their equal mixture is used is decided by the log-density of theta at simulations that
+neither was trained on.
+
+Source: Papamakarios, Sterratt, Murray (2019), arXiv:1805.07226 (learned likelihood);
+Dax et al. (2023), arXiv:2210.05686 (importance sampling with an amortized posterior).
+Deviations from the source: resampling instead of weighted draws; the choice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Key
+from scipy.special import logsumexp
+
+from .._core.errors import ModelError
+from .._core.seeds import numpy_generator, stream_key
+from ..model import Prior
+from ..simulations import Simulations, as_series
+from ..training import (
+    Settings,
+    Surrogate,
+    fit_surrogate,
+    num_raced,
+    shared_held_out,
+)
+from .posterior import Posterior, check_count
+from .synthetic import join_columns
+
+
+NUM_JUDGED = 400  # held-out simulations that decide
+NUM_PROPOSALS = 2000  # draws of q behind every estimate of Z
+OVERSAMPLING = 8  # proposals per refined draw
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A posterior with a learned likelihood.
+
+    Attributes:
+        posterior: The posterior q, which proposes.
+        likelihood: The learned likelihood.
+        prior: The prior.
+        choice: What is sampled: ``"q"``, ``"refined"`` or ``"mixture"``.
+        scores: Mean held-out log-density of each of the three, in nats.
+    """
+
+    posterior: Posterior
+    likelihood: Surrogate
+    prior: Prior
+    choice: str
+    scores: Mapping[str, float]
+
+    def sample(
+        self, key: Key[Array, ""], xs: Any, num_samples: int
+    ) -> Float[np.ndarray, "num_observations num_samples theta_dim"]:
+        """Draw theta for every observation.
+
+        Args:
+            key: PRNG key.
+            xs: Observations, as for :meth:`Posterior.sample`.
+            num_samples: Draws per observation.
+
+        Raises:
+            DataError: If ``xs`` has another shape or holds values that are not finite.
+            ValueError: If ``num_samples`` is less than 1.
+        """
+        check_count(num_samples)
+        key_plain, key_draws, key_pick = jr.split(key, 3)
+        plain = self.posterior.sample(key_plain, xs, num_samples)
+        if self.choice == "q":
+            return plain
+        rng = numpy_generator(key_pick)
+        wanted = max(OVERSAMPLING * num_samples, NUM_PROPOSALS)
+        out = np.empty_like(plain)
+        for row, (theta, log_w) in enumerate(self._weighted(key_draws, xs, wanted)):
+            weights = np.exp(log_w - logsumexp(log_w))
+            out[row] = theta[rng.choice(len(theta), num_samples, p=weights)]
+        if self.choice == "mixture":
+            keep = rng.uniform(size=out.shape[:2]) < 0.5
+            out = np.where(keep[..., None], plain, out)
+        return out
+
+    def log_prob(
+        self, theta: Any, xs: Any
+    ) -> Float[np.ndarray, "num_observations num_samples"]:
+        """Return the log-density of theta, in nats; Z is estimated with a fixed seed.
+
+        Args:
+            theta: ``(num_observations, num_samples, theta_dim)``.
+            xs: Observations, as in :meth:`sample`.
+        """
+        densities = self.densities(theta, xs, stream_key(0, "evidence"))
+        return densities[self.choice]
+
+    def effective_sample_size(
+        self, key: Key[Array, ""], xs: Any, num_proposals: int = NUM_PROPOSALS
+    ) -> Float[np.ndarray, " num_observations"]:
+        r"""Return :math:`1/\sum w^2` of normalized weights, over the number of draws.
+
+        One where q and the learned likelihood agree; near zero where a few draws of q
+        carry all the weight and the refined posterior should not be used.
+        """
+        sizes = []
+        for theta, log_w in self._weighted(key, xs, num_proposals):
+            weights = np.exp(log_w - logsumexp(log_w))
+            sizes.append(1 / (len(theta) * np.sum(weights**2)))
+        return np.array(sizes)
+
+    def densities(self, theta: Any, xs: Any, key: Key[Array, ""]) -> dict[str, Any]:
+        """Return the log-density under q, refined and mixture, each ``(n, s)``."""
+        log_q = self.posterior.log_prob(theta, xs)
+        refined = np.empty_like(log_q)
+        proposals = self._weighted(key, xs, NUM_PROPOSALS)
+        rows = self._coordinates(xs)
+        for row, (drawn, log_w) in enumerate(proposals):
+            log_z = logsumexp(log_w) - np.log(len(drawn))
+            joint = self._joint(np.asarray(theta, np.float64)[row], rows[row])
+            refined[row] = joint - log_z
+        mixture = np.logaddexp(log_q, refined) - np.log(2)
+        return {"q": log_q, "refined": refined, "mixture": mixture}
+
+    def _weighted(self, key, xs, num_proposals):
+        """Yield proposals of each observation with their log-weights."""
+        rows = self._coordinates(xs)
+        series = self.posterior.network.x_spec.rows(xs)
+        for row, coordinates in enumerate(rows):
+            one = {name: values[row : row + 1] for name, values in series.items()}
+            one = (
+                next(iter(one.values()))
+                if self.posterior.network.x_spec.single
+                else one
+            )
+            theta = self.posterior.sample(jr.fold_in(key, row), one, num_proposals)
+            log_q = self.posterior.log_prob(theta, one)[0]
+            yield theta[0], self._joint(theta[0], coordinates) - log_q
+
+    def _joint(self, theta, coordinates):
+        """Return log p(theta) + log l(x | theta) for rows of theta, at one x."""
+        network = self.posterior.network
+        inside = network.space.contains(theta)
+        safe = np.where(
+            inside[:, None], theta, network.space.constrain(network.scale.mean)
+        )
+        value = network.scale.apply(network.space.unconstrain(safe)).astype(np.float32)
+        log_prior = self.prior.log_prob(network.space.unflatten(theta))
+        repeated = np.repeat(coordinates[None], len(theta), axis=0)
+        return log_prior + self.likelihood.log_prob(repeated, value)
+
+    def _coordinates(self, xs):
+        """Return x as the likelihood sees it; whole numbers at the middle of a step."""
+        columns = join_columns(self.posterior.network.x_spec.rows(xs))
+        return self.likelihood.columns.apply(columns)[0]
+
+
+def refine(posterior: Posterior, simulations: Simulations, *, seed: int = 0) -> Refined:
+    """Learn a likelihood and decide whether it improves the posterior.
+
+    No simulation is added. The decision uses simulations that the likelihood and the
+    members of the posterior that judge it were not trained on.
+
+    Args:
+        posterior: A posterior, from :func:`retrodict.fit` on these simulations.
+        simulations: The simulations it was trained on.
+        seed: Seed of the likelihood's training.
+
+    Raises:
+        ModelError: If some parameters are nuisances or some targets are derived: their
+            prior density is not known; or if x is not made of vectors.
+    """
+    model = simulations.model
+    good = simulations.ok()
+    series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
+    _check(model, series)
+    network = posterior.network
+    value = network.scale.apply(network.space.unconstrain(good.targets))
+    settings = Settings(**posterior.record.settings)
+    key_fit = stream_key(posterior.record.seed, "fit")
+    held_out = shared_held_out(key_fit, len(good), settings)
+    rest = np.setdiff1d(np.arange(len(good)), held_out)
+    key = stream_key(seed, "refine")
+    columns = join_columns(series)
+    likelihood = fit_surrogate(key, value[rest].astype(np.float32), columns[rest])
+    judges = num_raced(len(held_out), len(network.members))
+    judge = Posterior(
+        replace(network, members=network.members[:judges], _programs={}),
+        posterior.reference,
+        posterior.record,
+        posterior.preview,
+    )
+    judged = held_out[:NUM_JUDGED]
+    rows = {k: v[judged] for k, v in series.items()}
+    xs = next(iter(rows.values())) if network.x_spec.single else rows
+    trial = Refined(judge, likelihood, model.prior, "refined", {})
+    found = trial.densities(good.targets[judged][:, None], xs, jr.fold_in(key, 1))
+    scores = {name: float(values.mean()) for name, values in found.items()}
+    choice = max(scores, key=lambda name: scores[name])
+    return Refined(posterior, likelihood, model.prior, choice, MappingProxyType(scores))
+
+
+def _check(model: Any, series: Mapping[str, np.ndarray]) -> None:
+    if model.targets.names != model.prior.space.names:
+        raise ModelError(
+            "refine: Expected every sampled parameter to be a target and nothing else; "
+            f"got targets {list(model.targets.names)} of parameters "
+            f"{list(model.prior.space.names)}. The prior density of nuisances given "
+            "targets is not known; use the posterior itself."
+        )
+    if any(values.ndim != 2 for values in series.values()):
+        shapes = {name: values.shape[1:] for name, values in series.items()}
+        raise ModelError(
+            f"refine: Expected x to be made of vectors; got shapes {shapes}. A "
+            "likelihood is learned of vectors only; summarize the series."
+        )

@@ -1,0 +1,123 @@
+"""A learned likelihood: the density of x given theta, from the same simulations.
+
+Where the simulator moves a simple shape, as noise around a mean does, the likelihood is
+learned from far fewer simulations than the posterior; pairs drawn from the prior and
+from it then teach the posterior what the simulations alone could not.
+
+Source: Papamakarios, Sterratt, Murray (2019), Sequential neural likelihood,
+arXiv:1805.07226, for the learned likelihood.
+"""
+
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Key
+from scipy.special import logsumexp
+
+from .._core.seeds import numpy_generator
+from ..estimators import Columns, Estimator
+from .ensemble import train_ensemble
+from .settings import candidate_settings, default_settings
+
+
+CHUNK = 8192  # rows of one compiled call
+NUM_MEMBERS = 3
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A learned likelihood p(x | theta).
+
+    Attributes:
+        members: Equal-weight mixture of densities of standardized x.
+        columns: The bijection of x.
+        compile_s: Seconds spent compiling.
+        train_s: Seconds spent training.
+    """
+
+    members: tuple[Estimator, ...]
+    columns: Columns
+    compile_s: float
+    train_s: float
+
+    def sample(
+        self, key: Key[Array, ""], value: Float[np.ndarray, "n dim"]
+    ) -> Float[np.ndarray, "n columns"]:
+        """Draw one x for every row of standardized, unconstrained theta."""
+        parts = np.array_split(np.arange(len(value)), len(self.members))
+        drawn = [
+            _in_chunks(
+                _draw, member, jr.split(jr.fold_in(key, m), len(part)), value[part]
+            )
+            for m, (member, part) in enumerate(zip(self.members, parts, strict=True))
+        ]
+        return self.columns.undo(np.concatenate(drawn).astype(np.float64))
+
+    def log_prob(
+        self, coordinates: Float[np.ndarray, "n columns"], value: np.ndarray
+    ) -> Float[np.ndarray, " n"]:
+        """Return the log-density of coordinates of x given theta, in nats."""
+        each = [_in_chunks(_density, m, coordinates, value) for m in self.members]
+        return logsumexp(np.array(each, np.float64), axis=0) - np.log(len(each))
+
+
+def fit_surrogate(
+    key: Key[Array, ""],
+    value: Float[np.ndarray, "n dim"],
+    x: Float[np.ndarray, "n columns"],
+) -> Surrogate:
+    """Learn the likelihood from rows of standardized theta and of x.
+
+    Args:
+        key: PRNG key.
+        value: Standardized, unconstrained theta.
+        x: Entries of x, not standardized.
+    """
+    key_noise, key_train = jr.split(key)
+    columns = Columns.fit(x)
+    coordinates, _ = columns.apply(x, numpy_generator(key_noise))
+    base = default_settings(len(x), x.shape[1], num_members=NUM_MEMBERS)
+    _, _, loose, _, plain = candidate_settings(base, len(x))
+    moved = [replace(s, constant_shape=True) for s in (loose, plain)]
+    trained = train_ensemble(
+        key_train,
+        coordinates.astype(np.float32),
+        {"theta": value},
+        [loose, plain, *moved],
+    )
+    return Surrogate(trained.members, columns, trained.compile_s, trained.train_s)
+
+
+def _in_chunks(function, member, *arrays):
+    """Apply a compiled function to rows, in chunks of one shape."""
+    count = len(arrays[0])
+    out = []
+    for start in range(0, count, CHUNK):
+        rows = np.arange(start, start + CHUNK).clip(max=count - 1)
+        out.append(np.asarray(function(member, *(array[rows] for array in arrays))))
+    return np.concatenate(out)[:count]
+
+
+def _condition(member: Estimator, value: Array) -> Array:
+    return member.embedding({"theta": value})
+
+
+@eqx.filter_jit
+def _draw(member, keys, value):
+    def one(key: Array, row: Array) -> Array:
+        noise = jr.normal(key, (member.density.dim,))
+        return member.density.from_base(noise, _condition(member, row))
+
+    return jax.vmap(one)(keys, jnp.asarray(value))
+
+
+@eqx.filter_jit
+def _density(member, coordinates, value):
+    def one(row: Array, theta: Array) -> Array:
+        return member.density.log_prob(row, _condition(member, theta))
+
+    return jax.vmap(one)(jnp.asarray(coordinates, jnp.float32), jnp.asarray(value))
