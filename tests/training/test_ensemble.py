@@ -147,8 +147,27 @@ def test_weight_decay_acts_on_matrices_only():
     decayed = eqx.filter(
         member.layout.build(state.weights, member.fixed), trainable(estimator)
     )
-    for leaf in jax.tree.leaves(decayed):
-        np.testing.assert_allclose(leaf, 0.9 if leaf.ndim > 1 else 1.0, rtol=1e-6)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(decayed):
+        shaping = ".density.layers" in jax.tree_util.keystr(path)
+        matrix = 0.99 if shaping else 0.9
+        np.testing.assert_allclose(leaf, matrix if leaf.ndim > 1 else 1.0, rtol=1e-6)
+
+
+def test_a_constant_shape_stays_constant():
+    """Only the location of the density follows x, before training and after."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 3)).astype(np.float32)
+    value = (x[:, :2] + np.abs(x[:, :2]) * rng.standard_normal((200, 2))) * 0.5
+    settings = dataclasses.replace(SMALL, constant_shape=True, epochs=3)
+    trained = train_ensemble(jr.key(0), value.astype(np.float32), {"x": x}, settings)
+    for network in trained.members:
+        noise = jnp.array([[0.0, 0.0], [1.0, -1.0], [2.0, 0.3]])
+        context = jax.vmap(network.embedding)({"x": jnp.array(x[:5])})
+        draw = jax.vmap(network.density.from_base, (0, None))
+        values = jax.vmap(draw, (None, 0))(noise, context)
+        shapes = values - values[:, :1]
+        np.testing.assert_allclose(shapes, shapes[:1].repeat(5, 0), atol=1e-5)
+        assert np.ptp(np.asarray(values[:, 0]), axis=0).min() > 1e-3
 
 
 def test_steps_follow_adamw():

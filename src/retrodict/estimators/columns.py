@@ -2,7 +2,7 @@ r"""Bring the entries of x to the real line so that a density can be learned the
 
 A density of x needs a bijection, unlike a network that only reads x: every entry is
 mapped by one monotone function, the identity, a logarithm or an inverse hyperbolic
-sine, whichever leaves it least heavy-tailed, and then standardized. Entries that are
+sine, as its tails demand, and then standardized. Entries that are
 whole numbers are made continuous by uniform noise, :math:`y = x + u`, which
 :math:`\lfloor y \rfloor` undoes.
 
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from .standardize import Affine
 
 
+CLEARLY = 0.8  # a logarithm is taken if it lowers the kurtosis below this part
 HEAVY = 5.0  # kurtosis above which an entry is squashed
 MAX_SQUASHED = 40.0  # an entry that far off in asinh is at e^40 scales
 
@@ -50,10 +51,10 @@ class Columns:
             [
                 _kurtosis(x),
                 np.where(positive, _kurtosis(np.log(np.where(positive, x, 1))), np.inf),
-                _kurtosis(np.arcsinh(center.apply(x))),
             ]
         )
-        kinds = np.where(tails[1] < tails[0], 1, np.where(tails[0] > HEAVY, 2, 0))
+        logs = tails[1] < CLEARLY * tails[0]
+        kinds = np.where(logs, 1, np.where(tails[0] > HEAVY, 2, 0))
         bare = cls(kinds, whole, center, Affine(np.zeros(len(low)), np.ones(len(low))))
         return cls(kinds, whole, center, Affine.fit(bare._bend(x + 0.5 * whole)[0]))
 

@@ -108,6 +108,11 @@ class Refined:
 
         One where q and the learned likelihood agree; near zero where a few draws of q
         carry all the weight and the refined posterior should not be used.
+
+        Args:
+            key: PRNG key.
+            xs: Observations, as in :meth:`sample`.
+            num_proposals: Draws of q.
         """
         sizes = []
         for theta, log_w in self._weighted(key, xs, num_proposals):
@@ -116,7 +121,13 @@ class Refined:
         return np.array(sizes)
 
     def densities(self, theta: Any, xs: Any, key: Key[Array, ""]) -> dict[str, Any]:
-        """Return the log-density under q, refined and mixture, each ``(n, s)``."""
+        """Return the log-density under q, refined and mixture, each ``(n, s)``.
+
+        Args:
+            theta: ``(num_observations, num_samples, theta_dim)``.
+            xs: Observations, as in :meth:`sample`.
+            key: PRNG key of the proposals that Z is estimated with.
+        """
         log_q = self.posterior.log_prob(theta, xs)
         refined = np.empty_like(log_q)
         proposals = self._weighted(key, xs, NUM_PROPOSALS)
@@ -161,7 +172,13 @@ class Refined:
         return self.likelihood.columns.apply(columns)[0]
 
 
-def refine(posterior: Posterior, simulations: Simulations, *, seed: int = 0) -> Refined:
+def refine(
+    posterior: Posterior,
+    simulations: Simulations,
+    *,
+    seed: int = 0,
+    settings: Settings | None = None,
+) -> Refined:
     """Learn a likelihood and decide whether it improves the posterior.
 
     No simulation is added. The decision uses simulations that the likelihood and the
@@ -171,6 +188,7 @@ def refine(posterior: Posterior, simulations: Simulations, *, seed: int = 0) -> 
         posterior: A posterior, from :func:`retrodict.fit` on these simulations.
         simulations: The simulations it was trained on.
         seed: Seed of the likelihood's training.
+        settings: Architecture and schedule of the likelihood, instead of a race.
 
     Raises:
         ModelError: If some parameters are nuisances or some targets are derived: their
@@ -182,13 +200,16 @@ def refine(posterior: Posterior, simulations: Simulations, *, seed: int = 0) -> 
     _check(model, series)
     network = posterior.network
     value = network.scale.apply(network.space.unconstrain(good.targets))
-    settings = Settings(**posterior.record.settings)
     key_fit = stream_key(posterior.record.seed, "fit")
-    held_out = shared_held_out(key_fit, len(good), settings)
+    held_out = shared_held_out(
+        key_fit, len(good), Settings(**posterior.record.settings)
+    )
     rest = np.setdiff1d(np.arange(len(good)), held_out)
     key = stream_key(seed, "refine")
     columns = join_columns(series)
-    likelihood = fit_surrogate(key, value[rest].astype(np.float32), columns[rest])
+    likelihood = fit_surrogate(
+        key, value[rest].astype(np.float32), columns[rest], settings
+    )
     judges = num_raced(len(held_out), len(network.members))
     judge = Posterior(
         replace(network, members=network.members[:judges], _programs={}),

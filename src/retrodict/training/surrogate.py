@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 from .._core.seeds import numpy_generator
 from ..estimators import Columns, Estimator
 from .ensemble import train_ensemble
-from .settings import candidate_settings, default_settings
+from .settings import Settings, candidate_settings, default_settings
 
 
 CHUNK = 8192  # rows of one compiled call
@@ -69,6 +69,7 @@ def fit_surrogate(
     key: Key[Array, ""],
     value: Float[np.ndarray, "n dim"],
     x: Float[np.ndarray, "n columns"],
+    settings: Settings | None = None,
 ) -> Surrogate:
     """Learn the likelihood from rows of standardized theta and of x.
 
@@ -76,20 +77,26 @@ def fit_surrogate(
         key: PRNG key.
         value: Standardized, unconstrained theta.
         x: Entries of x, not standardized.
+        settings: Architecture and schedule, instead of a race.
     """
     key_noise, key_train = jr.split(key)
     columns = Columns.fit(x)
     coordinates, _ = columns.apply(x, numpy_generator(key_noise))
-    base = default_settings(len(x), x.shape[1], num_members=NUM_MEMBERS)
-    _, _, loose, _, plain = candidate_settings(base, len(x))
-    moved = [replace(s, constant_shape=True) for s in (loose, plain)]
     trained = train_ensemble(
         key_train,
         coordinates.astype(np.float32),
         {"theta": value},
-        [loose, plain, *moved],
+        settings or _candidates(*x.shape),
     )
     return Surrogate(trained.members, columns, trained.compile_s, trained.train_s)
+
+
+def _candidates(count: int, num_columns: int) -> tuple[Settings, ...]:
+    """Return schedules, each with a shape that theta changes and one that it moves."""
+    base = default_settings(count, num_columns, num_members=NUM_MEMBERS)
+    _, _, loose, _, plain = candidate_settings(base, count)
+    moved = (replace(s, constant_shape=True) for s in (loose, plain))
+    return (loose, plain, *moved)
 
 
 def _in_chunks(function, member, *arrays):

@@ -1,0 +1,92 @@
+"""Refinement and synthetic pairs, against a posterior in closed form."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy.stats import multivariate_normal
+
+import retrodict as rd
+
+from .conftest import LINEAR_SETTINGS, Exact, linear_model, typical_xs
+
+
+@pytest.fixture(scope="module")
+def refined():
+    """A posterior that saw 4 epochs only: the likelihood has something to correct."""
+    simulations = rd.simulate(linear_model(), 600, seed=3)
+    hasty = dataclasses.replace(
+        LINEAR_SETTINGS, epochs=4, linear_start=False, learning_rate=1e-3
+    )
+    posterior = rd.fit(simulations, seed=0, settings=hasty)
+    likely = dataclasses.replace(LINEAR_SETTINGS, constant_shape=True)
+    return rd.refine(posterior, simulations, seed=0, settings=likely)
+
+
+def test_a_poor_posterior_is_corrected(refined):
+    assert refined.choice in ("refined", "mixture")
+    assert refined.scores["refined"] > refined.scores["q"] + 0.05
+
+
+def test_refined_draws_have_the_exact_moments(refined):
+    """Within .25 sd and 20 %: 600 simulations teach the likelihood."""
+    always = dataclasses.replace(refined, choice="refined")
+    x = typical_xs(2)
+    draws = always.sample(jr.key(0), x, 4000)
+    exact = Exact()
+    for row, observed in enumerate(x):
+        sd = np.sqrt(np.diag(exact.covariance))
+        error = (draws[row].mean(0) - exact.mean(observed)) / sd
+        assert np.abs(error).max() < 0.25
+        np.testing.assert_allclose(draws[row].std(0), sd, rtol=0.2)
+
+
+def test_the_refined_density_is_normalized(refined):
+    """Importance sampling from the exact posterior: the mean of r / p is one."""
+    always = dataclasses.replace(refined, choice="refined")
+    exact, x = Exact(), typical_xs(1)
+    rng = np.random.default_rng(0)
+    mean, covariance = exact.mean(x[0]), exact.covariance * 1.5
+    theta = rng.multivariate_normal(mean, covariance, 4000)
+    log_p = multivariate_normal(mean, covariance).logpdf(theta)
+    ratio = np.exp(always.log_prob(theta[None], x)[0] - log_p)
+    assert abs(ratio.mean() - 1) < 0.1
+
+
+def test_effective_sample_size_is_a_fraction(refined):
+    sizes = refined.effective_sample_size(jr.key(0), typical_xs(2), 500)
+    assert ((sizes > 0) & (sizes <= 1)).all()
+
+
+def test_nuisances_have_no_prior_density_to_weigh_with():
+    prior = rd.Prior(a=dist.Normal(0, 1), b=rd.Nuisance(dist.Normal(0, 1)))
+    model = rd.Model(prior, lambda key, t: t["a"] + t["b"] + jr.normal(key, (2,)))
+    simulations = rd.simulate(model, 200, seed=0)
+    posterior = rd.fit(simulations, settings=LINEAR_SETTINGS)
+    with pytest.raises(rd.ModelError, match=r"refine: .*nuisances"):
+        rd.refine(posterior, simulations)
+
+
+def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):
+    """x = theta + noise of two scales, 300 simulations: judged by fresh ones."""
+    monkeypatch.setattr("retrodict.posterior.synthetic.NUM_SYNTHETIC", 3000)
+    prior = rd.Prior(a=dist.Uniform(-5.0, 5.0))
+
+    def simulator(key, theta):
+        key_scale, key_noise = jr.split(key)
+        scale = jnp.where(jr.bernoulli(key_scale), 1.0, 0.1)
+        return theta["a"][None] + scale * jr.normal(key_noise, (1,))
+
+    model = rd.Model(prior, simulator)
+    few, fresh = rd.simulate(model, 300, seed=0), rd.simulate(model, 2000, seed=1)
+    both = rd.fit(few, num_members=2)
+    monkeypatch.setattr("retrodict.posterior.synthetic.MAX_SIMULATIONS", 0)
+    alone = rd.fit(few, num_members=2)
+    scores = [
+        posterior.log_prob(fresh.targets[:, None], fresh.x).mean()
+        for posterior in (both, alone)
+    ]
+    assert scores[0] > scores[1] + 0.02
