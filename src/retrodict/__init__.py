@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .model import (
         Axis,
         Baseline,
+        Command,
         Derived,
         FigureInput,
         Model,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     )
     from .posterior import ConditionedPosterior, Posterior, fit, load
     from .report.figures import pair_plot
-    from .simulations import Simulations, simulate
+    from .simulations import Dask, Pool, Simulations, simulate
     from .training import Settings
     from .trust import Verdict, validate
     from .workflow import Result, run
@@ -47,6 +48,7 @@ _HOMES = {
     ".model": (
         "Axis",
         "Baseline",
+        "Command",
         "Derived",
         "FigureInput",
         "Model",
@@ -55,7 +57,7 @@ _HOMES = {
         "Study",
     ),
     ".posterior": ("ConditionedPosterior", "Posterior", "fit", "load"),
-    ".simulations": ("Simulations", "simulate"),
+    ".simulations": ("Dask", "Pool", "Simulations", "simulate"),
     ".training": ("Settings",),
     ".trust": ("Verdict", "validate"),
     ".report.figures": ("pair_plot",),
@@ -68,7 +70,9 @@ __all__ = [
     "ArtifactError",
     "Axis",
     "Baseline",
+    "Command",
     "ConditionedPosterior",
+    "Dask",
     "DataError",
     "Derived",
     "FigureInput",
@@ -76,6 +80,7 @@ __all__ = [
     "Model",
     "ModelError",
     "Nuisance",
+    "Pool",
     "Posterior",
     "Prior",
     "Result",
