@@ -11,28 +11,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .at import simulate_at
     from .cluster import Dask
+    from .command import recall, remember
+    from .damage import Damage, repair, verify
     from .dataset import STATUSES, Simulations, as_series, like_series
+    from .exchange import export
     from .inline import compiled_simulator
     from .pool import Pool
-    from .simulate import check_shapes, simulate
+    from .run import campaign_of, check_shapes, fill, run_shard, simulate
+    from .shards import merge, plan, planned_shards
     from .status import campaign_status
-    from .verify import Damage, repair, verify
+    from .store import Store, accept_source
 
 _HOMES = {
-    "Damage": "verify",
+    "Damage": "damage",
     "Dask": "cluster",
     "Pool": "pool",
     "STATUSES": "dataset",
     "Simulations": "dataset",
+    "Store": "store",
+    "accept_source": "store",
     "as_series": "dataset",
+    "campaign_of": "run",
     "campaign_status": "status",
-    "check_shapes": "simulate",
+    "check_shapes": "run",
     "compiled_simulator": "inline",
+    "export": "exchange",
+    "fill": "run",
     "like_series": "dataset",
-    "repair": "verify",
-    "simulate": "simulate",
+    "merge": "shards",
+    "plan": "shards",
+    "planned_shards": "shards",
+    "recall": "command",
+    "remember": "command",
+    "repair": "damage",
+    "run_shard": "run",
+    "simulate": "run",
     "simulate_at": "at",
-    "verify": "verify",
+    "verify": "damage",
 }
 
 __all__ = [
@@ -41,12 +56,23 @@ __all__ = [
     "Pool",
     "STATUSES",
     "Simulations",
+    "Store",
+    "accept_source",
     "as_series",
+    "campaign_of",
     "campaign_status",
     "check_shapes",
     "compiled_simulator",
+    "export",
+    "fill",
     "like_series",
+    "merge",
+    "plan",
+    "planned_shards",
+    "recall",
+    "remember",
     "repair",
+    "run_shard",
     "simulate",
     "simulate_at",
     "verify",

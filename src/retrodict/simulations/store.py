@@ -318,6 +318,20 @@ class Memory:
         return sorted(self._blocks, key=lambda block: block.start)
 
 
+def accept_source(path: str | Path) -> None:
+    """Forget what the simulator's file was, after a change that alters no result.
+
+    Args:
+        path: The campaign's folder.
+
+    Raises:
+        StorageError: If another process works on the campaign.
+    """
+    with Folder(Path(path)).writing() as ledger:
+        ledger.event("source", f"a change was accepted; it was {ledger.get('source')}")
+        ledger.put("source", None)
+
+
 def create(path: Path, facts: Mapping[str, object]) -> None:
     """Make a campaign's folder, or check that it holds the same campaign.
 

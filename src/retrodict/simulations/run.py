@@ -17,6 +17,7 @@ from .dataset import Block, Simulations, as_series
 from .inline import InlineEngine, trace_simulator
 from .join import join_blocks
 from .pool import Pool, PoolEngine, SerialEngine
+from .shards import Shard
 from .store import Memory, Store
 
 
@@ -80,6 +81,19 @@ def simulate(
     fill(keep, num_simulations, executor)
     blocks = keep.read(num_simulations)
     return _join(campaign, blocks, num_simulations, keep, time.perf_counter() - begun)
+
+
+def run_shard(campaign: Campaign, shard: Shard, executor: Pool | Dask) -> None:
+    """Simulate the rows of one shard of a plan into the shard's own folder.
+
+    Raises:
+        DataError: If too many rows fail.
+        StorageError: If the folder cannot be written, or another process has it.
+        InterruptedRun: On Ctrl-C; the same call continues.
+    """
+    use_compilation_cache()
+    keep = Store(shard.folder, campaign)
+    fill(keep, shard.rows.stop, executor, first=shard.rows.start)
 
 
 def campaign_of(model: Model, seed: int, stream: str = "simulate") -> Campaign:
