@@ -45,8 +45,8 @@ class Dask:
     """
 
     client: Any
-    timeout: float | None = None
-    memory: float | None = None
+    timeout: float | int | None = None
+    memory: float | int | None = None
     max_failed: float = 0.5
     limits: Pool = field(init=False, repr=False)
 

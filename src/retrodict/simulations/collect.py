@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from .._core.crashpoint import reached
 from .._core.errors import DataError, InterruptedRun
@@ -64,14 +65,15 @@ class Collector:
         staged = self.keep.staged()
         assembly = Assembly(self.keep.campaign, self.spans, staged)
         bar.advance(sum(row in staged for span in self.spans for row in span))
-        stage = _Stage(self.keep, assembly)
+        stage = _Stage(self.keep)
         try:
             for answer in engine.run_rows(self.keep.campaign, assembly.jobs()):
                 if answer is not None:
                     reached("row.answered")
                     assembly.add(answer)
-                    self._count(assembly, answer)
-                    stage.add(answer)
+                    theta = assembly.theta_of(answer.index)
+                    stage.add(answer, theta)
+                    self._count(*assembly.judge(answer), theta)
                     bar.advance(1, note=self._note())
                 for block in assembly.take_complete():
                     self._write(block)
@@ -88,11 +90,9 @@ class Collector:
         if assembly.shapes is None and self.spans:
             raise DataError("simulator: no simulation succeeded. Mend the simulator.")
 
-    def _count(self, assembly: Assembly, answer: Answer) -> None:
-        status, text = assembly.judge(answer)
+    def _count(self, status: str, text: str, theta: Mapping[str, Any]) -> None:
         if status != "ok":
             self.kinds[status] += 1
-        theta = assembly.theta_of(answer.index) if status != "ok" else {}
         self.breaker.add(status, text, theta)
 
     def _write(self, block: Block) -> None:
@@ -105,14 +105,13 @@ class Collector:
 class _Stage:
     """Answers that are not yet durable."""
 
-    def __init__(self, keep: Store | Memory, assembly: Assembly):
+    def __init__(self, keep: Store | Memory):
         self.keep = keep
-        self.assembly = assembly
-        self._waiting: dict[int, Answer] = {}
+        self._waiting: dict[int, tuple[Answer, Mapping[str, Any]]] = {}
         self._last = time.monotonic()
 
-    def add(self, answer: Answer) -> None:
-        self._waiting[answer.index] = answer
+    def add(self, answer: Answer, theta: Mapping[str, Any]) -> None:
+        self._waiting[answer.index] = answer, theta
 
     def remove(self, block: Block) -> None:
         for row in block.rows:
@@ -125,9 +124,9 @@ class _Stage:
     def flush(self) -> None:
         if not self._waiting:
             return
-        answers, self._waiting = list(self._waiting.values()), {}
-        failed = [a.index for a in answers if a.status != "ok"]
-        self.keep.stage(answers, {i: self.assembly.theta_of(i) for i in failed})
+        waiting, self._waiting = self._waiting, {}
+        answers = [answer for answer, _ in waiting.values()]
+        self.keep.stage(answers, {i: theta for i, (_, theta) in waiting.items()})
         self._last = time.monotonic()
 
 

@@ -1,6 +1,7 @@
 """How a campaign was begun on the command line, so that it can be resumed."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def remember(path: Path, facts: dict[str, Any]) -> None:
         StorageError: If the folder cannot be written.
     """
     file = path / NAME
-    content = json.dumps(facts, indent=1).encode()
+    content = json.dumps({"facts": facts, "crc": _checksum(facts)}, indent=1).encode()
     if not file.is_file() or file.read_bytes() != content:
         write_atomic(file, content)
 
@@ -30,12 +31,17 @@ def recall(path: Path) -> dict[str, Any]:
         DataError: If the campaign was not begun on the command line.
     """
     try:
-        facts = json.loads((path / NAME).read_text())
-        if not isinstance(facts, dict) or "model" not in facts:
-            raise ValueError("it names no model")
-    except (OSError, ValueError) as error:
+        content = json.loads((path / NAME).read_text())
+        facts = content["facts"]
+        if content["crc"] != _checksum(facts) or set(content) != {"facts", "crc"}:
+            raise ValueError("its checksum differs")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path / NAME}: cannot be read ({error}). Expected a campaign begun by "
             "`retrodict simulate run`; continue it as you began it."
         ) from error
     return facts
+
+
+def _checksum(facts: Any) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._core.errors import DataError, StorageError
+from .command import NAME, recall
 from .ledger import BlockLine, Ledger
 from .lock import CampaignLock
 from .rest import changed_at_rest, forget_rest
@@ -45,6 +46,11 @@ def verify(path: str | Path) -> list[Damage]:
         Damage(name, "it is not what it was when the last session ended")
         for name in changed_at_rest(folder.path)
     ]
+    if (folder.path / NAME).exists():
+        try:
+            recall(folder.path)
+        except DataError as error:
+            found.append(Damage(NAME, str(error)))
     try:
         with folder.reading() as ledger:
             if ledger is None:

@@ -86,7 +86,6 @@ class Ledger:
             if read_only:
                 uri = f"{path.absolute().as_uri()}?mode=ro"
                 self._db = sqlite3.connect(uri, BUSY_SECONDS, uri=True)
-                self._db.execute("SELECT count(*) FROM meta").fetchone()
                 return
             self._db = sqlite3.connect(path, BUSY_SECONDS, check_same_thread=False)
             self._db.isolation_level = None
@@ -95,6 +94,11 @@ class Ledger:
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(TABLES)
             reached("ledger.created")
+
+    def is_made(self) -> bool:
+        """Whether its tables are there: a crash may have come before them."""
+        query = "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+        return self._read(query)[0][0] == len(NAMES)
 
     def close(self) -> None:
         """Close it; the write-ahead log is folded in."""

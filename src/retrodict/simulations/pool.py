@@ -56,8 +56,8 @@ class Pool:
     """
 
     workers: int | None = None
-    timeout: float | None = None
-    memory: float | None = None
+    timeout: float | int | None = None
+    memory: float | int | None = None
     max_failed: float = 0.5
 
     def __post_init__(self) -> None:

@@ -63,7 +63,7 @@ class Folder:
             return
         ledger = Ledger(self.ledger_path, shared_disk=False, read_only=True)
         try:
-            yield ledger
+            yield ledger if ledger.is_made() else None
         finally:
             ledger.close()
 
