@@ -5,6 +5,7 @@ costs a row and not a worker; when a worker itself is lost, its rows go to anoth
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -93,7 +94,7 @@ def _connected(client: Any) -> Iterator[Any]:
         yield client
         return
     try:
-        from distributed import Client
+        from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ModelError(
             "executor: Dask is not installed. Say `pip install 'retrodict[dask]'`."
@@ -122,9 +123,9 @@ class _Tasks:
         self._lost: dict[str, int] = {}
 
     def run(self, jobs: Iterator[Job]) -> Iterator[Answer | None]:
-        from distributed import as_completed
+        from distributed import as_completed  # pyright: ignore[reportMissingImports]
 
-        under_way = as_completed(with_results=False, raise_errors=False)
+        under_way = as_completed(loop=self.client.loop, raise_errors=False)
         self._fill(under_way, jobs)
         while self._jobs:
             future = self._next(under_way)
@@ -134,16 +135,12 @@ class _Tasks:
             yield None
 
     def _next(self, under_way: Any) -> Any:
-        """Wait a moment for a task; a stop or a silent cluster is noticed meanwhile."""
-        try:
-            with under_way.thread_condition:
-                if under_way.queue.empty():
-                    under_way.thread_condition.wait(timeout=0.2)
-                if under_way.queue.empty():
-                    return None
-            return next(under_way)
-        except StopIteration:
-            return None
+        """Wait a moment for a task, so that a stop is noticed meanwhile."""
+        for _ in range(20):
+            if under_way.has_ready():
+                return next(under_way)
+            time.sleep(0.01)
+        return None
 
     def _fill(self, under_way: Any, jobs: Iterator[Job]) -> None:
         threads = sum(self.client.nthreads().values())
