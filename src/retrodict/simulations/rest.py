@@ -16,8 +16,7 @@ NAME = "ledger.sha256"
 
 def note_rest(folder: Path) -> None:
     """Write down the checksums of a closed ledger and of the description."""
-    lines = [f"{digest}  {name}" for name, digest in _digests(folder).items()]
-    write_atomic(folder / NAME, ("\n".join(lines) + "\n").encode())
+    write_atomic(folder / NAME, _text(_digests(folder)))
 
 
 def forget_rest(folder: Path) -> None:
@@ -35,11 +34,18 @@ def changed_at_rest(folder: Path) -> list[str]:
     path = folder / NAME
     if not path.is_file() or (folder / f"{LEDGER}-wal").exists():
         return []
-    lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+    content, found = path.read_bytes(), _digests(folder)
+    if content == _text(found):
+        return []
+    lines = content.decode("utf-8", "replace").splitlines()
     noted = {line[66:]: line[:64] for line in lines}
-    found = _digests(folder)
     names = {*noted, *found}
-    return sorted(name for name in names if noted.get(name) != found.get(name))
+    changed = sorted(name for name in names if noted.get(name) != found.get(name))
+    return changed or [NAME]
+
+
+def _text(digests: dict[str, str]) -> bytes:
+    return "".join(f"{d}  {name}\n" for name, d in digests.items()).encode()
 
 
 def _digests(folder: Path) -> dict[str, str]:
