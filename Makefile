@@ -17,13 +17,15 @@ else
 install = $(UV) pip install --quiet --python $(1) $(2)
 endif
 
-.PHONY: help env env-dev env-all demo test test-fast bench lint format docs \
+.PHONY: help env env-dev env-all demo test test-fast test-faults \
+	test-faults-coordinator test-faults-workers test-faults-disk test-faults-dask bench lint format docs \
 	bench-peers lock clean distclean
 
 help:
 	@echo "make demo         run the influenza study and write runs/influenza/report.html"
 	@echo "make test         run the whole test suite"
 	@echo "make test-fast    run the tests that take less than five seconds each"
+	@echo "make test-faults  break everything on purpose; also in four parts, see Makefile"
 	@echo "make lint         check style, types and spelling"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make env          create $(VENV) with what the demo and the tests need"
@@ -63,6 +65,24 @@ test: env
 
 test-fast: env
 	$(PYTEST) -m "not bench and not slow"
+
+# Each part takes less than half an hour on two cores; `make test` runs a short slice.
+FAULTS := RETRODICT_FAULTS=full $(BIN)/python -m pytest -s -q -m faults
+
+test-faults: test-faults-coordinator test-faults-workers test-faults-disk \
+	test-faults-dask
+
+test-faults-coordinator: env
+	$(FAULTS) tests/simulations/test_coordinator_faults.py --timeout 3000
+
+test-faults-workers: env
+	$(FAULTS) tests/simulations/test_worker_faults.py tests/simulations/test_command.py
+
+test-faults-disk: env
+	$(FAULTS) tests/simulations/test_disk_faults.py
+
+test-faults-dask: env
+	$(FAULTS) tests/simulations/test_cluster.py
 
 bench: env
 	$(BIN)/python -m pytest -m bench

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .model import (
         Axis,
         Baseline,
+        Command,
         Derived,
         FigureInput,
         Model,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         refine,
     )
     from .report.figures import pair_plot
-    from .simulations import Simulations, simulate
+    from .simulations import Dask, Pool, Simulations, simulate
     from .training import Settings
     from .trust import Verdict, validate
     from .workflow import Result, run
@@ -54,6 +55,7 @@ _HOMES = {
     ".model": (
         "Axis",
         "Baseline",
+        "Command",
         "Derived",
         "FigureInput",
         "Model",
@@ -69,7 +71,7 @@ _HOMES = {
         "load",
         "refine",
     ),
-    ".simulations": ("Simulations", "simulate"),
+    ".simulations": ("Dask", "Pool", "Simulations", "simulate"),
     ".training": ("Settings",),
     ".trust": ("Verdict", "validate"),
     ".report.figures": ("pair_plot",),
@@ -82,7 +84,9 @@ __all__ = [
     "ArtifactError",
     "Axis",
     "Baseline",
+    "Command",
     "ConditionedPosterior",
+    "Dask",
     "DataError",
     "Derived",
     "FigureInput",
@@ -90,6 +94,7 @@ __all__ = [
     "Model",
     "ModelError",
     "Nuisance",
+    "Pool",
     "Posterior",
     "Prior",
     "Refined",

@@ -11,8 +11,13 @@ import pytest
 
 from retrodict._core.errors import DataError, InterruptedRun, ModelError, StorageError
 from retrodict.model import Derived, Model, Nuisance, Prior, load_study
-from retrodict.simulations import as_series, simulate, simulate_at
+from retrodict.simulations import Pool, as_series, repair, simulate, simulate_at
 from retrodict.simulations.inline import InlineEngine
+from retrodict.simulations.status import campaign_status
+
+
+def counts(folder):
+    return campaign_status(folder)["counts"]
 
 
 def jax_simulator(key, theta):
@@ -302,7 +307,7 @@ def test_a_damaged_block_is_found(damage, tmp_path):
     path.write_bytes(bytes(damaged))
     with pytest.raises(DataError, match="block is damaged"):
         simulate(model, 1500, seed=3, out=tmp_path)
-    path.unlink()  # the remedy of the message
+    repair(tmp_path)  # the remedy of the message
     assert_same(clean, simulate(model, 1500, seed=3, out=tmp_path))
 
 
@@ -330,7 +335,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
 @pytest.mark.faults
 def test_an_interrupted_run_keeps_its_blocks_and_continues(tmp_path, monkeypatch):
     model = _model(jax_simulator)
-    run = InlineEngine.run
+    run = InlineEngine.run_blocks
 
     def interrupted(self, campaign, starts):
         for number, block in enumerate(run(self, campaign, starts)):
@@ -339,11 +344,12 @@ def test_an_interrupted_run_keeps_its_blocks_and_continues(tmp_path, monkeypatch
             yield block
 
     with monkeypatch.context() as patch:
-        patch.setattr(InlineEngine, "run", interrupted)
-        with pytest.raises(InterruptedRun, match="2 blocks are safe"):
+        patch.setattr(InlineEngine, "run_blocks", interrupted)
+        with pytest.raises(InterruptedRun, match="is safe in"):
             simulate(model, 4000, seed=3, out=tmp_path)
         with pytest.raises(KeyboardInterrupt):
             simulate(model, 4000, seed=3)
+    assert counts(tmp_path)["ok"] == 2000
     assert_same(
         simulate(model, 4000, seed=3, out=tmp_path), simulate(model, 4000, seed=3)
     )
@@ -351,13 +357,13 @@ def test_an_interrupted_run_keeps_its_blocks_and_continues(tmp_path, monkeypatch
 
 @pytest.mark.faults
 def test_an_interrupt_while_a_block_is_written_is_one_too(tmp_path, monkeypatch):
-    from retrodict.simulations.store import BlockStore
+    from retrodict.simulations.store import Store
 
     def interrupted(self, block):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(BlockStore, "write", interrupted)
-    with pytest.raises(InterruptedRun, match="0 blocks are safe"):
+    monkeypatch.setattr(Store, "write", interrupted)
+    with pytest.raises(InterruptedRun, match="is safe in"):
         simulate(_model(jax_simulator), 10, out=tmp_path)
 
 
@@ -373,7 +379,10 @@ def test_shapes_are_remembered_when_a_campaign_is_resumed(tmp_path):
     assert whole.x.shape == (100, 2)
     half = simulate(Model(prior, simulator), 50, out=tmp_path / "half")
     first = -np.inf  # from now on every row has another shape
-    resumed = simulate(Model(prior, simulator), 100, out=tmp_path / "half")
+    pool = Pool(max_failed=1.0)
+    resumed = simulate(
+        Model(prior, simulator), 100, out=tmp_path / "half", executor=pool
+    )
     assert resumed.x.shape == (100, 2)
     assert resumed.counts == {"ok": 50, "bad_shape": 50}
     np.testing.assert_array_equal(resumed.x[:50], half.x)
@@ -386,7 +395,7 @@ def test_a_finished_campaign_starts_no_worker(fragile, tmp_path, monkeypatch):
     def fail(*arguments):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr("retrodict.simulations.pool._Worker", fail)
+    monkeypatch.setattr("retrodict.simulations.pool.Process", fail)
     assert_same(first, simulate(model, 20, out=tmp_path, workers=1))
 
 

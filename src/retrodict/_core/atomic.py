@@ -4,6 +4,7 @@ import os
 import uuid
 from pathlib import Path
 
+from .crashpoint import reached
 from .errors import StorageError
 
 
@@ -20,8 +21,11 @@ def write_atomic(path: Path, content: bytes) -> None:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
+            reached("atomic.written")
             os.fsync(file.fileno())
+        reached("atomic.synced")
         os.replace(temporary, path)
+        reached("atomic.renamed")
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import steps
+from .campaigns import simulate_app
 
 
 app = typer.Typer(
@@ -14,9 +15,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-)
-simulate_app = typer.Typer(
-    help="Simulate from the prior; resumable.", no_args_is_help=True
 )
 app.add_typer(simulate_app, name="simulate")
 bench_app = typer.Typer(
@@ -113,20 +111,6 @@ def run(
         quiet=quiet,
         as_json=as_json,
     )
-
-
-@simulate_app.command("run")
-def simulate_run(
-    model: ModelArgument,
-    out: Annotated[Path, typer.Option(help="Folder of the campaign.")],
-    num: Annotated[int, typer.Option(min=1, help="Number of simulations.")] = 10_000,
-    seed: SeedOption = 0,
-    workers: WorkersOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Simulate, or continue a campaign that was interrupted."""
-    steps.simulate(steps.load(model), out, num, seed, workers, quiet, as_json)
 
 
 @app.command()

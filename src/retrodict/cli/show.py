@@ -109,6 +109,25 @@ def print_counts(simulations: "Simulations") -> None:
         console.print(f"  {count} x {text}", markup=False)
 
 
+def print_status(facts: Mapping[str, Any]) -> None:
+    """Print how far a campaign is, how fast, and what failed."""
+    console = _console()
+    planned = facts["planned"]
+    whole = f" of {planned}" if planned else ""
+    counts = ", ".join(f"{n} {status}" for status, n in facts["counts"].items())
+    console.print(f"{facts['done']}{whole} simulations: {counts or 'none yet'}")
+    if facts["rate"]:
+        left = f", {_duration(facts['eta_s'])} left" if facts["eta_s"] else ""
+        console.print(f"{facts['rate']:.3g} per second in the last session{left}")
+    for text, count in facts["errors"]:
+        console.print(f"  {count} x {text}", markup=False)
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+
+
 def print_benchmark(lines: Iterable["Line"], published: Sequence["Column"]) -> None:
     """Print mean scores per task, published ones beside them; the lowest is bold."""
     table = Table(box=None, pad_edge=False)

@@ -21,7 +21,6 @@ from .show import (
     print_answer,
     print_benchmark,
     print_checks,
-    print_counts,
     print_parameters,
     talk,
 )
@@ -101,7 +100,7 @@ def run(
     """Run a study and print the answer."""
     from .. import workflow
 
-    with _silence(quiet):
+    with silence(quiet):
         result = workflow.run(study, out, **options)
     if as_json:
         typer.echo(json.dumps(result.summary, indent=1, allow_nan=False))
@@ -142,26 +141,6 @@ def command_line(model: str, **options: Any) -> str:
     return shlex.join(words)
 
 
-def simulate(
-    study: "Study",
-    out: Path,
-    num: int,
-    seed: int,
-    workers: int | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Simulate into a folder and print the counts."""
-    from ..simulations import simulate as simulate_rows
-
-    with _silence(quiet):
-        sims = simulate_rows(study.model, num, seed=seed, out=out, workers=workers)
-    if as_json:
-        typer.echo(json.dumps(sims.counts))
-    elif not quiet:
-        print_counts(sims)
-
-
 def fit(
     study: "Study",
     simulations: Path,
@@ -177,7 +156,7 @@ def fit(
     from ..simulations import simulate as simulate_rows
 
     check_choice("--effort", training["effort"], EFFORTS)
-    with _silence(quiet):
+    with silence(quiet):
         sims = simulate_rows(study.model, num, seed=training["seed"], out=simulations)
         posterior = train(sims, **training)
     posterior.save(out)
@@ -202,7 +181,7 @@ def validate(
 
     posterior = load_posterior(path)
     check_fits(posterior, study.model)
-    with _silence(quiet):
+    with silence(quiet):
         verdict = judge(posterior, study.model, num_simulations=num, seed=seed)
     if as_json:
         typer.echo(json.dumps(verdict.to_dict(), indent=1))
@@ -256,7 +235,7 @@ def bench_sbibm(
 
     names = chosen_tasks(folder, tasks)
     columns = published_columns(folder, setting["budget"], names)
-    with _silence(quiet):
+    with silence(quiet):
         rows = run_sbibm(folder, out, Setting(**setting), tasks)
     if not quiet:
         print_benchmark(summarize(rows, names, columns), columns)
@@ -280,7 +259,8 @@ def worlds(as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _silence(quiet: bool) -> Iterator[None]:
+def silence(quiet: bool) -> Iterator[None]:
+    """Switch progress bars off for the body of a ``with`` statement."""
     set_quiet(quiet)
     try:
         yield

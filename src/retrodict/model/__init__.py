@@ -1,5 +1,6 @@
 """What a scientist writes: prior, simulator, model, study."""
 
+from .._core.external import Command
 from .loading import as_study, load_study
 from .model import Derived, Model, clean_observation, unknown_parameter
 from .prior import Nuisance, Prior
@@ -12,6 +13,7 @@ from .support import Support
 __all__ = [
     "Axis",
     "Baseline",
+    "Command",
     "Derived",
     "Field",
     "FigureInput",

@@ -1,5 +1,6 @@
 """The two kinds of simulator, told apart by the name of their first argument."""
 
+import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.errors import ModelError
+from .._core.external import Command, command_facts
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,10 @@ class JaxSimulator:
 
     function: Callable[..., Any]
 
+    def source(self) -> str | None:
+        """Return a digest of the file it is written in; ``None`` if there is none."""
+        return _digest(_file_of(self.function))
+
 
 @dataclass(frozen=True)
 class PythonSimulator:
@@ -22,18 +28,27 @@ class PythonSimulator:
 
     function: Callable[..., Any]
 
-    def location(self) -> tuple[str, str] | None:
-        """Return the file and name by which a fresh interpreter can import it.
+    def program(self) -> dict[str, Any] | None:
+        """Return how a fresh interpreter finds it: a file and a name, or a command.
 
         ``None`` for functions that only exist in this process: those of a notebook or
         of the running script, lambdas and inner functions.
         """
         function = self.function
+        if isinstance(function, Command):
+            return {"command": command_facts(function)}
         name = getattr(function, "__qualname__", "<locals>")
         if function.__module__ == "__main__" or "<" in name:
             return None
-        file = inspect.getsourcefile(function)
-        return (str(Path(file).resolve()), name) if file else None
+        file = _file_of(function)
+        return {"file": str(file), "name": name} if file else None
+
+    def source(self) -> str | None:
+        """Return a digest of the file it is written in; ``None`` if there is none."""
+        function = self.function
+        if isinstance(function, Command):
+            return _digest(Path(function.argv[0]))
+        return _digest(_file_of(function))
 
 
 Simulator = JaxSimulator | PythonSimulator
@@ -62,3 +77,17 @@ def as_simulator(simulator: Any) -> Simulator:
         f"theta) for a Python function with a NumPy generator; got {parameters}. "
         "Rename the first argument."
     )
+
+
+def _file_of(function: Callable[..., Any]) -> Path | None:
+    try:
+        file = inspect.getsourcefile(function)
+    except TypeError:  # an object with a call, or compiled code
+        return None
+    return Path(file).resolve() if file else None
+
+
+def _digest(file: Path | None) -> str | None:
+    if file is None or not file.is_file():
+        return None
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,25 +1,16 @@
 """The set of simulations: every row, good or failed, with its index and status."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..model import Model
+from .messages import STATUSES
 
 
-STATUSES = (
-    "ok",
-    "nonfinite",
-    "exception",
-    "crash",
-    "timeout",
-    "oom",
-    "bad_shape",
-    "cancelled",
-)
 Series = np.ndarray | Mapping[str, np.ndarray]
 
 
@@ -101,6 +92,20 @@ class Simulations:
         )
 
 
+class RowFacts(NamedTuple):
+    """What else is known of a row that failed.
+
+    Attributes:
+        attempts: How often it was tried.
+        seconds: Wall time of the last attempt.
+        exit: Exit code of its process, or minus the number of the signal.
+    """
+
+    attempts: int = 1
+    seconds: float = 0.0
+    exit: int | None = None
+
+
 @dataclass(frozen=True)
 class Block:
     """Consecutive rows of a campaign, as an engine makes them and the store keeps them.
@@ -111,6 +116,7 @@ class Block:
         x: Series by name; rows that failed hold NaN.
         status: Index into :data:`STATUSES` per row.
         errors: Error text per failed row that has one, by index of the row.
+        facts: More about rows that failed, by index of the row.
     """
 
     start: int
@@ -118,9 +124,15 @@ class Block:
     x: dict[str, np.ndarray]
     status: np.ndarray
     errors: dict[int, str]
+    facts: dict[int, RowFacts] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.status)
+
+    @property
+    def rows(self) -> range:
+        """Indices of its rows."""
+        return range(self.start, self.start + len(self))
 
 
 def mark_nonfinite(x: Mapping[str, np.ndarray], status: np.ndarray) -> np.ndarray:
@@ -129,27 +141,3 @@ def mark_nonfinite(x: Mapping[str, np.ndarray], status: np.ndarray) -> np.ndarra
     for values in x.values():
         finite &= np.isfinite(values.reshape(len(values), -1)).all(1)
     return np.where((status == 0) & ~finite, 1, status).astype(np.int8)
-
-
-def join_blocks(
-    model: Model, blocks: Sequence[Block], num: int, single: bool, **facts: Any
-) -> Simulations:
-    """Join blocks in index order to the first ``num`` rows of a campaign."""
-    blocks = sorted(blocks, key=lambda block: block.start)
-    theta, x = (_concatenate([getattr(b, f) for b in blocks]) for f in ("theta", "x"))
-    theta = {name: theta[name][:num] for name in model.prior.names}
-    texts = Counter(t for b in blocks for i, t in b.errors.items() if i < num)
-    return Simulations(
-        model=model,
-        theta=theta,
-        derived=model.derived(theta),
-        x=like_series({k: v[:num] for k, v in x.items()}, single),
-        status=np.concatenate([b.status for b in blocks])[:num],
-        index=np.arange(num),
-        errors=tuple(texts.most_common(3)),
-        **facts,
-    )
-
-
-def _concatenate(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

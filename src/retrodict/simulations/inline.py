@@ -1,5 +1,6 @@
 """The engine for JAX simulators: compiled, vectorized, in this process."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,16 +17,30 @@ from .dataset import Block, as_series, mark_nonfinite
 class InlineEngine:
     """Run ``jit(vmap(simulator))`` block by block; θ is rounded to float32 first."""
 
-    def run(self, campaign: Campaign, starts: Sequence[int]) -> Iterator[Block]:
-        """Yield the blocks that begin at ``starts``, in that order."""
+    def run_blocks(self, campaign: Campaign, starts: Sequence[int]) -> Iterator[Block]:
+        """Yield the blocks that begin at ``starts``, in that order.
+
+        JAX computes the next block while the last one is being stored.
+        """
         simulate = compiled_simulator(campaign.model)
-        for start in starts:
+
+        def begin(start: int) -> tuple[int, dict[str, np.ndarray], Any]:
             theta, keys = campaign.draw_theta(start)
             theta = {k: v.astype(np.float32) for k, v in theta.items()}
-            series = as_series(simulate(keys, theta))
-            x = {name: _as_float(values, name) for name, values in series.items()}
-            status = mark_nonfinite(x, np.zeros(campaign.block_size, np.int8))
-            yield Block(start, theta, x, status, {})
+            return start, theta, simulate(keys, theta)
+
+        under_way = deque(begin(start) for start in starts[:1])
+        for after in [*starts[1:], None]:
+            start, theta, x = under_way.popleft()
+            if after is not None:
+                under_way.append(begin(after))
+            yield _finish(start, theta, x)
+
+
+def _finish(start: int, theta: dict[str, np.ndarray], output: Any) -> Block:
+    x = {k: _as_float(values, k) for k, values in as_series(output).items()}
+    size = len(next(iter(theta.values())))
+    return Block(start, theta, x, mark_nonfinite(x, np.zeros(size, np.int8)), {})
 
 
 def compiled_simulator(model: Model) -> Any:
