@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .report.figures import pair_plot
     from .simulations import Simulations, simulate
     from .training import Settings
-    from .trust import Verdict, validate
+    from .trust import Recalibrated, Verdict, recalibrate, validate
     from .workflow import Result, run
     from .worlds import load_world
 
@@ -57,7 +57,7 @@ _HOMES = {
     ".posterior": ("ConditionedPosterior", "Posterior", "fit", "load"),
     ".simulations": ("Simulations", "simulate"),
     ".training": ("Settings",),
-    ".trust": ("Verdict", "validate"),
+    ".trust": ("Recalibrated", "Verdict", "recalibrate", "validate"),
     ".report.figures": ("pair_plot",),
     ".workflow": ("Result", "run"),
     ".worlds": ("load_world",),
@@ -78,6 +78,7 @@ __all__ = [
     "Nuisance",
     "Posterior",
     "Prior",
+    "Recalibrated",
     "Result",
     "RetrodictError",
     "Settings",
@@ -89,6 +90,7 @@ __all__ = [
     "load",
     "load_world",
     "pair_plot",
+    "recalibrate",
     "run",
     "simulate",
     "validate",

@@ -6,16 +6,23 @@ tests into checks with one known rate of false alarms, `thresholds` says from wh
 an error matters and `words` how it is told.
 """
 
+from .bridge import Bridge
 from .judge import judge
+from .proof import Proof
+from .recalibrate import Recalibrated, recalibrate
 from .validate import Posterior, validate
 from .verdict import Calibration, Check, Verdict
 
 
 __all__ = [
+    "Bridge",
     "Calibration",
     "Check",
     "Posterior",
+    "Proof",
+    "Recalibrated",
     "Verdict",
     "judge",
+    "recalibrate",
     "validate",
 ]

@@ -153,8 +153,9 @@ def _collect(
             rows = np.arange(start, min(start + size, num))
             # All blocks have one shape, so that a compiled posterior compiles once.
             padded = np.minimum(np.arange(start, start + size), num - 1)
+            padded_pairs = pairs[0][padded], take_rows(pairs[1], padded)
             key_ask, key_measure = jr.split(jr.fold_in(key, start))
-            answer = _ask(key_ask, posterior, _take(pairs, padded), num_samples)
+            answer = _ask(key_ask, posterior, padded_pairs, num_samples)
             draws, log_prob = (values[: len(rows)] for values in answer)
             good = usable_rows(draws, log_prob[:, 0], log_prob[:, 1:])
             usable[rows] = good
@@ -167,13 +168,11 @@ def _collect(
     return join(blocks), usable
 
 
-def _take(
-    pairs: tuple[np.ndarray, Output], rows: np.ndarray
-) -> tuple[np.ndarray, Output]:
-    theta, x = pairs
+def take_rows(x: Output, rows: np.ndarray) -> Output:
+    """Keep some rows of x, an array or a mapping of series."""
     if isinstance(x, Mapping):
-        return theta[rows], {name: field[rows] for name, field in x.items()}
-    return theta[rows], x[rows]
+        return {name: field[rows] for name, field in x.items()}
+    return x[rows]
 
 
 def _ask(
