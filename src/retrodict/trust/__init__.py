@@ -7,6 +7,7 @@ an error matters and `words` how it is told.
 """
 
 from .bridge import Bridge
+from .identifiability import Identifiability, identifiability
 from .judge import judge
 from .proof import Proof
 from .recalibrate import Recalibrated, recalibrate
@@ -18,10 +19,12 @@ __all__ = [
     "Bridge",
     "Calibration",
     "Check",
+    "Identifiability",
     "Posterior",
     "Proof",
     "Recalibrated",
     "Verdict",
+    "identifiability",
     "judge",
     "recalibrate",
     "validate",

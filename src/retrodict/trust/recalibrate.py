@@ -76,14 +76,14 @@ class Recalibrated:
         return self.bridge.log_prob(theta, xs)
 
     def quantiles(
-        self, key: PRNGKeyArray, xs: Any, levels: Float[np.ndarray, " num_levels"]
+        self, key: PRNGKeyArray, xs: Any, levels: Any
     ) -> Float[np.ndarray, "num_observations num_levels theta_dim"]:
         """Return marginal quantiles, adjusted by the ranks of the truth.
 
         Args:
             key: PRNG key of the draws they are read from.
             xs: Observations.
-            levels: Probabilities, inside (0, 1).
+            levels: Probabilities, inside (0, 1): one array or list.
 
         Raises:
             ValueError: If a level is not inside (0, 1).
@@ -133,7 +133,8 @@ def recalibrate(
 
     Returns:
         The corrected posterior, which may be given to `validate` and used in place of
-        the first. One that covers already is returned as it is, within the grid.
+        the first. It errs on the side of caution: an exact posterior is widened too, by
+        about a tenth with 1000 simulations.
 
     Raises:
         DataError: If fewer than 100 simulations can be used for the fit or the proof.
