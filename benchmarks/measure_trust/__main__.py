@@ -24,6 +24,10 @@ EXPERIMENTS = {
     "verdict": "False alarms and power of the verdict",
     "correction": "Correction of over-confident posteriors",
     "misspecification": "Misspecification of the observation",
+    "observation": "Tests at one observation",
+    "ridge": "The ridge",
+    "frequentist": "Credible and confidence",
+    "weights": "Uncertainty of the weights",
 }
 
 

@@ -1,7 +1,7 @@
 """Correction of posteriors trained on 500 simulations.
 
 Tasks of sbibm. The default ensemble is trained on 500 simulations, corrected on 500
-others, and judged on 2000 used for nothing else. Coverage is that of highest-density
+others, and judged on 1000 used for nothing else. Coverage is that of highest-density
 regions at ten levels from .5 to .95; "margin" is the smallest distance above the bound
 that Monte-Carlo error leaves.
 """
@@ -15,7 +15,7 @@ from retrodict.trust import recalibrate
 
 
 TASKS = ("slcp", "two_moons", "bernoulli_glm")
-NUM, NUM_PROOF = 500, 2000
+NUM, NUM_PROOF = 500, 1000
 
 
 def measure(repetitions):

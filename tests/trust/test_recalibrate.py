@@ -49,9 +49,9 @@ def test_bridge_has_the_density_of_a_tempered_gaussian(model):
     precision = 0.7 / narrow.sd**2 + 0.3
     exact = stats.norm(0.7 * 0.4 / narrow.sd**2 / precision, precision**-0.5)
     theta = np.linspace(-1.0, 2.0, 7)[None, :, None]
-    # Z is a mean over 256 draws with relative sd .02: five of those.
+    # Z is a mean over 128 draws with relative sd .03: five of those.
     np.testing.assert_allclose(
-        bridge.log_prob(theta, xs)[0], exact.logpdf(theta[0, :, 0]), atol=0.1
+        bridge.log_prob(theta, xs)[0], exact.logpdf(theta[0, :, 0]), atol=0.15
     )
     draws = bridge.sample(jr.key(0), np.full(200, 0.8), 50).ravel()
     # Draws of one x come from one pool of 100: about 10 000 of 20 000 count.

@@ -7,11 +7,20 @@ an error matters and `words` how it is told.
 """
 
 from .bridge import Bridge
+from .frequentist import CoverageTable, frequentist_coverage
 from .identifiability import Identifiability, identifiability
 from .judge import judge
 from .proof import Proof
 from .recalibrate import Recalibrated, recalibrate
 from .validate import Posterior, validate
+from .weights import (
+    Ensemble,
+    Laplace,
+    Swag,
+    Uncertainty,
+    uncertainty,
+    weight_posterior,
+)
 from .verdict import Calibration, Check, Verdict
 
 
@@ -19,13 +28,21 @@ __all__ = [
     "Bridge",
     "Calibration",
     "Check",
+    "CoverageTable",
+    "Ensemble",
     "Identifiability",
+    "Laplace",
     "Posterior",
     "Proof",
     "Recalibrated",
+    "Swag",
+    "Uncertainty",
     "Verdict",
+    "frequentist_coverage",
     "identifiability",
     "judge",
     "recalibrate",
+    "uncertainty",
     "validate",
+    "weight_posterior",
 ]

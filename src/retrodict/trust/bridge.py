@@ -34,7 +34,7 @@ from .._core.seeds import numpy_generator, stream_key
 from ..model import Model, Space
 
 
-NUM_NORMALIZE = 256
+NUM_NORMALIZE = 128
 OVERSAMPLE = 2
 MAX_LOG = 700.0
 
