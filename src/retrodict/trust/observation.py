@@ -181,7 +181,8 @@ def posterior_sbc(
     rng = numpy_generator(key_pick)
     shape = (NUM_REPLICATES, NUM_CANDIDATES)
     # Every replicate's own candidates, the first of which is its truth.
-    order = rng.permuted(np.tile(np.arange(len(here.draws)), (NUM_REPLICATES, 1)), 1)
+    everyone = np.tile(np.arange(len(here.draws)), (NUM_REPLICATES, 1))
+    order = rng.permuted(everyone, axis=1)
     theta = here.draws[order[:, :NUM_CANDIDATES]]
     parameters = here.model.prior.sample(key_rest, NUM_REPLICATES)
     parameters |= here.model.unflatten(theta[:, 0])

@@ -29,7 +29,7 @@ keeps the diagonal and 10 deviations.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -78,6 +78,7 @@ class Moments(NamedTuple):
     deviations: Float[Array, "rank size"]
 
 
+@runtime_checkable
 class Method(Protocol):
     """How a distribution over networks is found."""
 
