@@ -55,7 +55,7 @@ def measure(repetitions):
     xs[np.arange(len(xs)), column] += (rng.choice([-10, 10], len(xs))) * sd[column]
     moved = warned(posterior, xs)
     named = sum(
-        message is not None and f"x({c},)" in message.replace("x[", "x(").replace("]", ")")
+        message is not None and f" x[{c}] (" in message
         for c, message in zip(column, moved, strict=True)
     )
     yield rate("One of 20 summaries 10 sd off: alarm", _count(moved), len(xs), least=0.99)

@@ -35,7 +35,7 @@ def _local(rng, key, **error):
     draws = rng.standard_normal((500, 2))
     log_prob = -0.5 * (draws**2).sum(-1)
     here = _features(draws[None], log_prob[None], np.zeros((1, 3)))[0]
-    return local_ratio_test(key, phi, here, draws, num_relabels=400)
+    return local_ratio_test(key, phi, here, draws, nearness=np.ones(NUM), num_relabels=400)
 
 
 @pytest.mark.stat

@@ -22,6 +22,7 @@ from .ratio import (
     candidate_features,
     joint_ratio_test,
     local_ratio_test,
+    nearness,
     num_context,
 )
 from .sbc import normal_scores, pit_values, sbc_ranks
@@ -51,6 +52,7 @@ __all__ = [
     "hpd_levels",
     "joint_ratio_test",
     "local_ratio_test",
+    "nearness",
     "normal_scores",
     "num_context",
     "pit_values",

@@ -101,6 +101,21 @@ def candidate_features(
     return np.concatenate(parts, axis=-1, dtype=np.float32)
 
 
+def nearness(
+    context: Float[np.ndarray, "num_sims num_context"],
+    observed: Float[np.ndarray, " num_context"],
+) -> Float[np.ndarray, " num_sims"]:
+    """Weigh simulations by the distance of x from the observation, in few features.
+
+    A normal kernel as wide as the distance of the nearest third.
+    """
+    square = np.sum((context - observed)[:, :NUM_CONTEXT] ** 2, axis=1)
+    if not square.any():
+        return np.ones(len(context))
+    width = max(float(np.quantile(square, 1 / 3)), 1e-12)
+    return np.exp(-0.5 * square / width)
+
+
 def joint_ratio_test(key: PRNGKeyArray, phi: Candidates) -> tuple[float, float]:
     """Test whether truths can be told from draws on simulations not fitted to.
 
@@ -130,6 +145,7 @@ def local_ratio_test(
     observed: Float[np.ndarray, "num_draws num_features"],
     standard: Float[np.ndarray, "num_draws theta_dim"],
     *,
+    nearness: Float[np.ndarray, " num_sims"],
     num_relabels: int = NUM_RELABELS,
 ) -> LocalRatio:
     """Test the posterior at one observation, with a permutation null.
@@ -139,10 +155,13 @@ def local_ratio_test(
         phi: Features of the test simulations, truth first.
         observed: The same features of draws at the observation.
         standard: These draws, less their mean, over their sd.
+        nearness: Weight of each simulation, from its x alone: near ones count more.
         num_relabels: Relabelled classifiers; the p-value is at least 1 / (1 + this).
     """
     rng = numpy_generator(key)
-    centered, solve = _scatter(phi)
+    root = np.sqrt(nearness)[:, None, None].astype(np.float32)
+    centered, solve = _scatter(root * phi)
+    centered *= root
     here = observed - observed.mean(axis=0)
     sums = np.empty((num_relabels + 1, phi.shape[2]))
     rows = np.arange(len(phi))

@@ -34,6 +34,7 @@ from ..diagnostics import (
     central_levels,
     ecdf,
     local_ratio_test,
+    nearness,
     normal_scores,
     num_context,
     uniformity_grid,
@@ -47,8 +48,8 @@ from .family import Finding, Group
 
 
 NUM_DRAWS = 1000
-NUM_REPLICATES = 250
-NUM_CANDIDATES = 64
+NUM_REPLICATES = 1000
+NUM_CANDIDATES = 48
 # A shift (in sds) or log width below this is not named: the error is of another kind.
 NAMED = 0.1
 
@@ -130,7 +131,13 @@ def _local_group(
         here.context[None],
         num_context=num_context(features, len(names)),
     )[0]
-    found = local_ratio_test(key_labels, phi, observed, standard)
+    found = local_ratio_test(
+        key_labels,
+        phi,
+        observed,
+        standard,
+        nearness=nearness(features, here.context),
+    )
     finding = Finding(
         subject="at x_obs",
         p_value=found.p_value,
