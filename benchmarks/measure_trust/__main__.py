@@ -20,6 +20,10 @@ REPOSITORY = HERE.parents[1]
 sys.path.append(str(REPOSITORY / "tests"))
 RESULTS = HERE / "results.json"
 PAGE = REPOSITORY / "docs" / "trust-measured.md"
+INTRODUCTION = (
+    "Every number below is computed by `make test-trust`, which also writes this page. "
+    "What the checks are is told in [](concepts/calibration.md)."
+)
 EXPERIMENTS = {
     "verdict": "False alarms and power of the verdict",
     "correction": "Correction of over-confident posteriors",
@@ -33,10 +37,14 @@ EXPERIMENTS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiments", nargs="*", choices=[*EXPERIMENTS, []], metavar="EXPERIMENT")
+    parser.add_argument(
+        "experiments", nargs="*", choices=[*EXPERIMENTS, []], metavar="EXPERIMENT"
+    )
     parser.add_argument("--repetitions", type=int, default=500)
     arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    unknown = set(arguments.experiments) - set(EXPERIMENTS)
+    if unknown:
+        parser.error(f"Expected names among {list(EXPERIMENTS)}; got {unknown}.")
     for name in arguments.experiments or EXPERIMENTS:
         begun = time.perf_counter()
         rows = []
@@ -44,19 +52,24 @@ def main() -> int:
             print(row, flush=True)
             rows.append(row.to_dict())
         seconds = round(time.perf_counter() - begun)
+        # Read anew: another experiment may have ended in the meantime.
+        results = stored()
         results[name] = {"rows": rows, "seconds": seconds}
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         PAGE.write_text(page(results), encoding="utf-8")
-    failed = [r for n in EXPERIMENTS if n in results for r in results[n]["rows"]]
-    return int(not all(row["holds"] for row in failed))
+    rows = [row for result in stored().values() for row in result["rows"]]
+    return int(not all(row["holds"] for row in rows))
+
+
+def stored() -> dict:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
 def page(results: dict) -> str:
     """Write the table as Markdown."""
     parts = [
         "# Trust, measured",
-        "Every number below is computed by `make test-trust`, which also writes this "
-        "page. What the checks are is told in [](concepts/calibration.md).",
+        INTRODUCTION,
     ]
     for name, title in EXPERIMENTS.items():
         if name not in results:
@@ -66,9 +79,8 @@ def page(results: dict) -> str:
         for row in results[name]["rows"]:
             mark = "holds" if row["holds"] else "**does not hold**"
             note = f" {row['note']}" if row["note"] else ""
-            lines.append(
-                f"| {row['claim']}{note} | {row['measured']} | {row['bound']} | {mark} |"
-            )
+            cells = f"{row['claim']}{note}", row["measured"], row["bound"], mark
+            lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(part for part in parts if part.strip()) + "\n"
 

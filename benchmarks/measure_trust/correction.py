@@ -32,7 +32,10 @@ def measure(repetitions):
 
 
 def rows(name, proof):
-    at = {level: int(np.argmin(np.abs(proof.credible_levels - level))) for level in (0.5, 0.9)}
+    at = {
+        level: int(np.argmin(np.abs(proof.credible_levels - level)))
+        for level in (0.5, 0.9)
+    }
     shown = ", ".join(
         f"{level:.0%}: {proof.before[i]:.1%} → {proof.after[i]:.1%}"
         for level, i in at.items()
@@ -46,7 +49,8 @@ def rows(name, proof):
     lost = proof.log_score_before - proof.log_score_after
     yield Row(
         f"{name}: held-out log-density lost",
-        f"{lost:+.2f} nats ({proof.log_score_before:.2f} → {proof.log_score_after:.2f}; "
+        f"{lost:+.2f} nats ({proof.log_score_before:.2f} → "
+        f"{proof.log_score_after:.2f}; "
         f"prior {proof.log_score_prior:.2f})",
         "≤ .5, far above the prior",
         lost <= 0.5 and proof.log_score_after > proof.log_score_prior + 0.5,

@@ -58,7 +58,9 @@ def measure(repetitions):
         message is not None and f" x[{c}] (" in message
         for c, message in zip(column, moved, strict=True)
     )
-    yield rate("One of 20 summaries 10 sd off: alarm", _count(moved), len(xs), least=0.99)
+    yield rate(
+        "One of 20 summaries 10 sd off: alarm", _count(moved), len(xs), least=0.99
+    )
     yield rate("One of 20 summaries 10 sd off: named", named, len(xs), least=0.99)
 
 

@@ -1,8 +1,8 @@
 """Tests at one observation: local classifier and posterior SBC.
 
-`rd.validate(posterior, model, x_obs=...)` with 1000 test simulations on a linear-Gaussian
-model with 3 parameters; the tests at x_obs join the family. Twenty repetitions each,
-with an observation of its own.
+`rd.validate(posterior, model, x_obs=...)` with 1000 test simulations of a
+linear-Gaussian model with 3 parameters; the tests at x_obs join the family. Twenty
+repetitions each, with an observation of its own.
 """
 
 import jax.numpy as jnp

@@ -22,7 +22,7 @@ class Row:
     note: str = ""
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        return asdict(self) | {"holds": bool(self.holds)}
 
 
 def rate(claim: str, count: int, of: int, *, least=None, most=None, note="") -> Row:

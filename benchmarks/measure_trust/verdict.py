@@ -21,7 +21,7 @@ CORRELATED = LinearGaussian(np.array([[1.0, 1.0], [1.0, 0.6]]), 0.7)
 
 
 def linear(model, change, num=NUM):
-    """Return a case: seed -> arguments of ``judge``; ``change`` spoils the posterior."""
+    """Return seed -> arguments of ``judge``; ``change`` spoils the posterior."""
 
     def case(seed):
         rng = np.random.default_rng([seed, 11])

@@ -21,7 +21,11 @@ from retrodict.trust import Ensemble, Laplace, Swag, uncertainty, weight_posteri
 
 
 NUM, NUM_TEST = 200, 500
-METHODS = {"ensemble of 20": Ensemble(20, left_out=0.3), "Laplace": Laplace(), "SWAG": Swag()}
+METHODS = {
+    "ensemble of 20": Ensemble(20, left_out=0.3),
+    "Laplace": Laplace(),
+    "SWAG": Swag(),
+}
 
 
 def single_settings(num, dim):

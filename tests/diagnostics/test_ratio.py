@@ -1,4 +1,4 @@
-"""The classifier's null is exact by construction; its finds are known in closed form."""
+"""The classifier's null is exact by construction; what it finds is known."""
 
 import jax.random as jr
 import numpy as np
@@ -35,7 +35,9 @@ def _local(rng, key, **error):
     draws = rng.standard_normal((500, 2))
     log_prob = -0.5 * (draws**2).sum(-1)
     here = _features(draws[None], log_prob[None], np.zeros((1, 3)))[0]
-    return local_ratio_test(key, phi, here, draws, nearness=np.ones(NUM), num_relabels=400)
+    return local_ratio_test(
+        key, phi, here, draws, nearness=np.ones(NUM), num_relabels=400
+    )
 
 
 @pytest.mark.stat

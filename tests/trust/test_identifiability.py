@@ -62,14 +62,19 @@ def test_known_and_unknown_parameters_are_named_and_no_ridge_is_invented():
 def test_units_do_not_matter():
     prior, draws = RNG.standard_normal((1000, 3)), RNG.standard_normal((1000, 3)) * 0.3
     unit = np.array([1e-21, 1.0, 1e12])
-    plain, scaled = identifiability(prior, draws), identifiability(prior * unit, draws * unit)
+    plain, scaled = (
+        identifiability(prior, draws),
+        identifiability(prior * unit, draws * unit),
+    )
     for first, second in zip(plain.directions, scaled.directions, strict=True):
         assert first.remaining == pytest.approx(second.remaining, rel=1e-6)
 
 
 def test_covariances_are_averaged_over_x():
     prior = RNG.standard_normal((4000, 1))
-    draws = np.stack([0.1 * RNG.standard_normal((2000, 1)), RNG.standard_normal((2000, 1))])
+    draws = np.stack(
+        [0.1 * RNG.standard_normal((2000, 1)), RNG.standard_normal((2000, 1))]
+    )
     left = identifiability(prior, draws).remaining[0]
     assert left == pytest.approx(np.sqrt((0.01 + 1) / 2), rel=0.05)
 
@@ -82,7 +87,9 @@ def test_modes_are_counted():
     assert count_modes(np.concatenate([normal - 4, normal + 4])) == 2
     assert count_modes(np.concatenate([normal - 9, normal, normal + 9])) == 3
     both = np.stack([np.concatenate([normal - 4, normal + 4])] * 2, 1)
-    found = identifiability(5 * RNG.standard_normal((500, 2)), both + 0.1 * RNG.random(both.shape))
+    found = identifiability(
+        5 * RNG.standard_normal((500, 2)), both + 0.1 * RNG.random(both.shape)
+    )
     assert any("More than one mode: theta[0] (2)" in s for s in found.sentences)
 
 

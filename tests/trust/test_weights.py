@@ -43,7 +43,9 @@ def single(simulations):
 
 
 @pytest.mark.parametrize(
-    "method", [Ensemble(3), Laplace(3), Swag(3, epochs=12)], ids=lambda m: type(m).__name__
+    "method",
+    [Ensemble(3), Laplace(3), Swag(3, epochs=12)],
+    ids=lambda m: type(m).__name__,
 )
 def test_every_method_gives_a_posterior_that_can_be_saved(
     method, simulations, single, tmp_path
@@ -66,7 +68,9 @@ def test_mixture_of_different_networks_has_epistemic_width(simulations, single):
     assert ((parts.share > 0) & (parts.share < 1)).all()
     # Given x, theta has sd 1 / sqrt 3 and other is a standard normal.
     assert parts.aleatoric[1] > parts.aleatoric[0] > 0.3
-    same = dataclasses.replace(networks.network, members=networks.network.members[:1] * 3)
+    same = dataclasses.replace(
+        networks.network, members=networks.network.members[:1] * 3
+    )
     networks.network = same
     agreed = uncertainty(networks, simulations.x[:20])
     # What is left is the noise of 200 draws, taken off on average.

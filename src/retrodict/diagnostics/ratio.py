@@ -39,7 +39,7 @@ NUM_WAVES = 32
 NUM_CONTEXT = 5
 RIDGE = 0.01
 NUM_RELABELS = 2000
-MAX_LOG_PROB = 30.0  # nats from the mean of the candidates: beyond, only the sign counts
+MAX_LOG_PROB = 30.0  # nats from the mean of the candidates: beyond, the sign counts
 
 Candidates = Float[np.ndarray, "num_sims num_candidates num_features"]
 

@@ -167,7 +167,8 @@ class Prior:
         """
         if self._function is not None:
             return self if set(names) == set(self.names) else None
-        return Prior(**{name: self._sites[name] for name in names})
+        sites: Any = {name: self._sites[name] for name in names}
+        return Prior(**sites)
 
     def describe(self) -> dict[str, str]:
         """Say in words how each parameter is distributed, for reports."""

@@ -13,6 +13,7 @@ from .judge import judge
 from .proof import Proof
 from .recalibrate import Recalibrated, recalibrate
 from .validate import Posterior, validate
+from .verdict import Calibration, Check, Verdict
 from .weights import (
     Ensemble,
     Laplace,
@@ -21,7 +22,6 @@ from .weights import (
     uncertainty,
     weight_posterior,
 )
-from .verdict import Calibration, Check, Verdict
 
 
 __all__ = [

@@ -156,7 +156,9 @@ class Bridge:
         return out
 
     def log_prob(
-        self, theta: Float[np.ndarray, "num_observations num_samples theta_dim"], xs: Any
+        self,
+        theta: Float[np.ndarray, "num_observations num_samples theta_dim"],
+        xs: Any,
     ) -> Float[np.ndarray, "num_observations num_samples"]:
         """Return the normalized log-density, in nats."""
         theta = np.asarray(theta, np.float64)

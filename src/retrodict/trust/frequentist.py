@@ -2,12 +2,12 @@ r"""Credible and confidence: coverage averaged over the prior, and at fixed thet
 
 A 90 % credible interval holds the truth in 90 % of repetitions *in which the truth is
 drawn from the prior*. A 90 % confidence interval would hold it in at least 90 % of
-repetitions at *every* fixed truth. The first is what a posterior promises; the second is
-measured here for the truths one asks about. Where they differ, it is the prior that
-speaks: near its edges intervals cover less, where it is high they cover more.
+repetitions at *every* fixed truth. The first is what a posterior promises; the second
+is measured here for the truths one asks about. Where they differ, it is the prior that
+speaks: far from its center intervals cover less, near it they cover more.
 
 Source: Hermans et al. (2022), arXiv:2110.06581 (expected coverage); Masserano et al.
-(2023), Simulator-based inference with Waldo, arXiv:2205.15680 (the distinction, in SBI).
+(2023), Simulator-based inference with Waldo, arXiv:2205.15680 (the distinction).
 """
 
 from collections.abc import Mapping
@@ -118,7 +118,9 @@ def frequentist_coverage(
         xs = like_series(series, set(series) == {"x"})
         found.append(_inside(keys[2], posterior, np.tile(row, (count, 1)), xs, level))
     usual = simulate(model, num_repetitions, seed=seed, stream="frequentist").ok()
-    bayesian = _inside(jr.fold_in(key, len(rows)), posterior, usual.targets, usual.x, level)
+    bayesian = _inside(
+        jr.fold_in(key, len(rows)), posterior, usual.targets, usual.x, level
+    )
     return CoverageTable(
         names=tuple(model.target_names),
         level=level,

@@ -129,7 +129,11 @@ class Identifiability:
             "parameters": {
                 name: {"remaining": left, "logarithmic": log, "modes": count}
                 for name, left, log, count in zip(
-                    self.names, self.remaining, self.logarithmic, self.modes, strict=True
+                    self.names,
+                    self.remaining,
+                    self.logarithmic,
+                    self.modes,
+                    strict=True,
                 )
             },
             "directions": [vars(direction) for direction in self.directions],
@@ -157,7 +161,8 @@ def identifiability(
     """
     dim = draws.shape[-1]
     names = names or tuple(f"theta[{i}]" for i in range(dim))
-    log = (prior_draws > 0).all(axis=0) & (draws.reshape(-1, dim) > 0).all(axis=0)
+    positive = prior_draws.min(axis=0), draws.reshape(-1, dim).min(axis=0)
+    log = np.asarray(np.minimum(*positive) > 0)
     before, after = _coordinates(prior_draws, log), _coordinates(draws, log)
     prior_covariance = np.atleast_2d(np.cov(before.T))
     blocks = after.reshape(-1, *after.shape[-2:])
@@ -165,7 +170,9 @@ def identifiability(
     for title, matrix in (("prior_draws", prior_covariance), ("draws", covariance)):
         if not (np.diag(matrix) > 0).all():
             stuck = names[int(np.argmin(np.diag(matrix)))]
-            raise ValueError(f"{title}: Expected parameters that vary; {stuck} does not.")
+            raise ValueError(
+                f"{title}: Expected parameters that vary; {stuck} does not."
+            )
     values, vectors = eigh(covariance, prior_covariance)
     directions = tuple(
         _direction(vector, value, covariance, names, log)
@@ -196,7 +203,7 @@ def _direction(
     names: tuple[str, ...],
     log: np.ndarray,
 ) -> Direction:
-    # What is large is judged in sds: a parameter in small units has a large coefficient.
+    # In sds: a parameter in small units has a large coefficient.
     importance = np.abs(vector) * np.sqrt(np.diag(covariance))
     top = int(np.argmax(importance))
     scaled = vector / vector[top]
@@ -322,7 +329,9 @@ def _ridge_words(ridge: Ridge, report: Identifiability) -> str:
     log = dict(zip(report.names, report.logarithmic, strict=True))
     if log[first] and log[second]:
         size = f"known to {ridge.width:.1%} across the ridge, while along it both "
-        size += f"change by a factor of {np.exp(ridge.length / np.sqrt(2)):.2f} (one sd)"
+        size += (
+            f"change by a factor of {np.exp(ridge.length / np.sqrt(2)):.2f} (one sd)"
+        )
     else:
         size = f"{ridge.length / max(ridge.width, 1e-300):.0f} times longer than wide"
     return (

@@ -12,8 +12,8 @@ look at the neighborhood of x_obs.
 .. math:: w_l \propto p(y | \theta_l) \propto q(\theta_l | y) / p(\theta_l).
 
 Given y and all candidates, the truth is candidate l with probability :math:`w_l` if
-:math:`q(\cdot | y)` is right; so the weighted rank is exactly uniform, for any number of
-candidates, and tests the network on data like those that x_obs leads one to expect.
+:math:`q(\cdot | y)` is right; so the weighted rank is exactly uniform, for any number
+of candidates, and tests the network on data like those that x_obs leads one to expect.
 
 Source: Säilynoja, Schmitt, Bürkner, Vehtari (2025), Posterior SBC, arXiv:2502.03279.
 Deviations from the source: the posterior given both x_obs and y is not computed anew;

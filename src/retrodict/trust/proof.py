@@ -1,4 +1,4 @@
-"""Proof that a correction holds: coverage, log-density and width on fresh simulations."""
+"""Proof that a correction holds: coverage, log-density, width on fresh simulations."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-r"""``recalibrate``: widen a posterior until it covers, and prove it on other simulations.
+r"""``recalibrate``: widen a posterior until it covers, and prove it.
 
 The joint posterior is replaced by a bridge between itself and the prior (see `bridge`),
 with the power and the share of prior that give the best mean log-density among those
@@ -70,7 +70,9 @@ class Recalibrated:
         return self.bridge.sample(key, xs, num_samples)
 
     def log_prob(
-        self, theta: Float[np.ndarray, "num_observations num_samples theta_dim"], xs: Any
+        self,
+        theta: Float[np.ndarray, "num_observations num_samples theta_dim"],
+        xs: Any,
     ) -> Float[np.ndarray, "num_observations num_samples"]:
         """Return the normalized log-density, in nats."""
         return self.bridge.log_prob(theta, xs)

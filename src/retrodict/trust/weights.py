@@ -16,8 +16,8 @@ is approximated in three ways with one interface, `weight_posterior`:
 
 Laplace and SWAG leave one number open, how far to go from the center. It is chosen by
 the score of the mixture on simulations that were left out. Weight decay
-:math:`\tfrac{\lambda}{2} \lVert w \rVert^2` added to the mean loss of N simulations is a
-normal prior with precision :math:`N \lambda`.
+:math:`\tfrac{\lambda}{2} \lVert w \rVert^2` added to the mean loss of N simulations is
+a normal prior with precision :math:`N \lambda`.
 
 Source: Lakshminarayanan et al. (2017), arXiv:1612.01474; MacKay (1992), Neural
 Computation 4; Maddox et al. (2019), SWAG, arXiv:1902.02476, eq. 1 to 4.
@@ -212,9 +212,7 @@ def weight_posterior(
     chosen = method or Ensemble()
     key = stream_key(seed, "weights")
     members = chosen.members(key, posterior, simulations)
-    settings = dataclasses.replace(
-        posterior.network.settings, num_members=len(members)
-    )
+    settings = dataclasses.replace(posterior.network.settings, num_members=len(members))
     network = dataclasses.replace(
         posterior.network, members=members, settings=settings, _programs={}
     )

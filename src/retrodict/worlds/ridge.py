@@ -7,15 +7,16 @@ r"""The galaxy-bias ridge: clustering tells sigma_8 times b, and neither alone.
 for 20 wavenumbers, so that the amplitude A is measured to about r = 2 %. Matter
 fluctuates by :math:`\sigma_8`, galaxies trace it with a bias b, and only the product is
 seen. In the part ``rsd`` the growth rate from redshift-space distortions,
-:math:`f\sigma_8` at three redshifts, is added: it does not contain b and ends the ridge.
+:math:`f\sigma_8` at three redshifts, is added: it does not contain b and breaks the
+ridge.
 
 .. math::
     f\sigma_8(z) = \Omega_m(z)^{0.55} D(z)\, \sigma_8, \qquad \Omega_m = 0.31
 
 with D the growth factor of a flat universe, 1 today.
 
-Source: degeneracy: Peacock (1999), Cosmological Physics, chapter 16. f sigma_8: Alam et
-al. (2017), BOSS DR12 consensus, MNRAS 470, arXiv:1607.03155, table 7 and its covariance.
+Source: degeneracy: Peacock (1999), Cosmological Physics, chapter 16. f sigma_8 and its
+covariance: Alam et al. (2017), BOSS DR12 consensus, MNRAS 470, arXiv:1607.03155.
 Growth: Linder (2005), astro-ph/0507263, eq. 14; Heath (1977), MNRAS 179.
 """
 
@@ -50,10 +51,11 @@ F_COVARIANCE = (
 )
 GRID = 1500
 
-DESCRIPTION = """How strongly do galaxies cluster? Their power spectrum measures how much
-matter fluctuates (sigma_8) times how strongly galaxies trace matter (the bias b): only
-the product is known. The posterior is a long, thin ridge, and the honest answer is its
-direction and its length. Exact draws from a grid stand beside those of the network."""
+DESCRIPTION = """How strongly do galaxies cluster? Their power spectrum measures how
+much matter fluctuates (sigma_8) times how strongly galaxies trace matter (the bias b):
+only the product is known. The posterior is a long, thin ridge, and the honest answer is
+its direction and its length. Exact draws from a grid stand beside those of the
+network."""
 
 SOURCE = (
     "Spectrum: noiseless at b sigma_8 = 1.2. Part rsd: f sigma_8 of BOSS DR12, Alam et "
@@ -120,7 +122,8 @@ def grid_posterior(
         Masses that sum to 1, and the centers of the cells.
     """
     sigma_8, b = (
-        low + (np.arange(GRID) + 0.5) * (high - low) / GRID for low, high in (SIGMA_8, BIAS)
+        low + (np.arange(GRID) + 0.5) * (high - low) / GRID
+        for low, high in (SIGMA_8, BIAS)
     )
     log_amplitude = np.log(sigma_8)[:, None] + np.log(b)
     # Through two sums of the data alone, so that no array of cells by bins is made.
@@ -163,16 +166,19 @@ def ridge_figure(given: FigureInput) -> tuple[str, Figure]:
     line = np.linspace(*SIGMA_8, 100)
     axes.plot(line, np.median(draws["sigma_8"] * draws["b"]) / line, color="#1c2733")
     axes.set(xscale="log", yscale="log", xlim=SIGMA_8, ylim=BIAS)
-    for axis, values in ((axes.xaxis, (0.6, 0.7, 0.8, 0.9, 1.0)), (axes.yaxis, (1, 1.5, 2, 2.5))):
+    for axis, values in (
+        (axes.xaxis, (0.6, 0.7, 0.8, 0.9, 1.0)),
+        (axes.yaxis, (1, 1.5, 2, 2.5)),
+    ):
         axis.set_ticks(values, [f"{value:g}" for value in values])
         axis.set_ticks([], minor=True)
     axes.set_xlabel(r"$\sigma_8$")
     axes.set_ylabel("bias $b$")
-    return (
-        "The ridge in logarithmic axes (network blue, exact grid orange): along the line "
-        "the product of both is constant. The axes span the prior.",
-        figure,
+    caption = (
+        "The ridge in logarithmic axes (network blue, exact grid orange): along the "
+        "line the product of both is constant. The axes span the prior."
     )
+    return caption, figure
 
 
 def prior() -> Prior:
@@ -204,7 +210,9 @@ def _spectrum_axis() -> Axis:
 
 
 def _study(simulate, observed, axes: Mapping[str, Axis], *, parts) -> Study:
-    product = Derived(lambda theta: theta["sigma_8"] * theta["b"], label=r"$b\,\sigma_8$")
+    product = Derived(
+        lambda theta: theta["sigma_8"] * theta["b"], label=r"$b\,\sigma_8$"
+    )
     model = Model(
         prior(), simulate, observed=observed, derive={"A": product}, name="ridge"
     )
