@@ -8,7 +8,8 @@ claims another posterior. Bayes' rule for the weights w,
 
 is approximated in three ways with one interface, `weight_posterior`:
 
-- `Ensemble`: networks trained from other initial weights on parts of the simulations;
+- `Ensemble`: networks trained from other initial weights on parts of the simulations,
+  under two priors of the weights;
 - `Laplace`: a normal at the trained weights whose precision is that of the prior plus
   the empirical Fisher information, both diagonal;
 - `Swag`: a normal with the moments of weights that stochastic gradient descent visits
@@ -20,7 +21,8 @@ the score of the mixture on simulations that were left out. Weight decay
 a normal prior with precision :math:`N \lambda`.
 
 Source: Lakshminarayanan et al. (2017), arXiv:1612.01474; MacKay (1992), Neural
-Computation 4; Maddox et al. (2019), SWAG, arXiv:1902.02476, eq. 1 to 4.
+Computation 4; Maddox et al. (2019), SWAG, arXiv:1902.02476, eq. 1 to 4; Wenzel
+et al. (2020), Hyperparameter ensembles, arXiv:2006.13570.
 Deviations from the source: members of the ensemble see parts of the simulations; the
 scale is chosen by held-out score, for which Laplace and SWAG leave a quarter out; SWAG
 keeps the diagonal and 10 deviations.
@@ -49,6 +51,7 @@ from ..training import Settings, train_ensemble
 HELD_OUT = 0.25
 SCALES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
 RANK = 10
+LOOSE = 1 / 400
 
 Build = Callable[[Array], Estimator]
 
@@ -93,6 +96,10 @@ class Method(Protocol):
 class Ensemble:
     """Networks trained anew, each on its own part of the simulations.
 
+    Half of them under the weight decay of the posterior, half under one 400 times less,
+    without its linear start: what width the prior of the weights should have is open
+    too, and networks that differ in it disagree more where little is known.
+
     Attributes:
         num_networks: How many.
         left_out: Share of simulations that each does not learn from.
@@ -105,12 +112,19 @@ class Ensemble:
         self, key: PRNGKeyArray, posterior: Posterior, simulations: Simulations
     ) -> tuple[Estimator, ...]:
         """Train the networks; see `Method`."""
-        settings = dataclasses.replace(
-            posterior.network.settings,
-            num_members=self.num_networks,
-            validation_fraction=self.left_out,
+        firm = dataclasses.replace(
+            posterior.network.settings, validation_fraction=self.left_out
         )
-        return _train(key, _data(posterior, simulations), settings)
+        loose = dataclasses.replace(
+            firm, weight_decay=LOOSE * firm.weight_decay, linear_start=False
+        )
+        data, found = _data(posterior, simulations), ()
+        for part, settings in enumerate((firm, loose)):
+            count = (self.num_networks + 1 - part) // 2
+            if count:
+                one = dataclasses.replace(settings, num_members=count)
+                found += _train(jr.fold_in(key, part), data, one)
+        return found
 
 
 @dataclass(frozen=True)
