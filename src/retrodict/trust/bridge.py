@@ -139,7 +139,13 @@ class Bridge:
     def sample(
         self, key: PRNGKeyArray, xs: Any, num_samples: int
     ) -> Float[np.ndarray, "num_observations num_samples theta_dim"]:
-        """Draw ``num_samples`` parameters for each x."""
+        """Draw from the corrected posterior of many observations at once.
+
+        Args:
+            key: PRNG key.
+            xs: Observations, as the first posterior takes them.
+            num_samples: Draws for each.
+        """
         key_pool, key_pick, key_prior = jr.split(key, 3)
         if self.power == 1:
             drawn = np.asarray(self.posterior.sample(key_pool, xs, num_samples))
@@ -160,7 +166,12 @@ class Bridge:
         theta: Float[np.ndarray, "num_observations num_samples theta_dim"],
         xs: Any,
     ) -> Float[np.ndarray, "num_observations num_samples"]:
-        """Return the normalized log-density, in nats."""
+        """Return the normalized log-density, in nats.
+
+        Args:
+            theta: ``(num_observations, num_samples, theta_dim)``.
+            xs: Observations, as the first posterior takes them.
+        """
         theta = np.asarray(theta, np.float64)
         log_q = np.asarray(self.posterior.log_prob(theta, xs), np.float64)
         if self.power == 1 and self.share == 0:

@@ -66,7 +66,13 @@ class Recalibrated:
     def sample(
         self, key: PRNGKeyArray, xs: Any, num_samples: int
     ) -> Float[np.ndarray, "num_observations num_samples theta_dim"]:
-        """Draw ``num_samples`` parameters for each x."""
+        """Draw from the corrected posterior of many observations at once.
+
+        Args:
+            key: PRNG key.
+            xs: Observations, as the first posterior takes them.
+            num_samples: Draws for each.
+        """
         return self.bridge.sample(key, xs, num_samples)
 
     def log_prob(
@@ -74,7 +80,12 @@ class Recalibrated:
         theta: Float[np.ndarray, "num_observations num_samples theta_dim"],
         xs: Any,
     ) -> Float[np.ndarray, "num_observations num_samples"]:
-        """Return the normalized log-density, in nats."""
+        """Return the normalized log-density, in nats.
+
+        Args:
+            theta: ``(num_observations, num_samples, theta_dim)``.
+            xs: Observations, as the first posterior takes them.
+        """
         return self.bridge.log_prob(theta, xs)
 
     def quantiles(

@@ -315,8 +315,8 @@ def _data(posterior: Posterior, simulations: Simulations) -> Data:
     )
 
 
-def _train(key: PRNGKeyArray, data: Data, settings: Settings) -> tuple[Estimator, ...]:
-    value, x = np.asarray(data.value), {k: np.asarray(v) for k, v in data.x.items()}
+def _train(key: PRNGKeyArray, pairs: Data, settings: Settings) -> tuple[Estimator, ...]:
+    value, x = np.asarray(pairs.value), {k: np.asarray(v) for k, v in pairs.x.items()}
     return train_ensemble(key, value, x, settings).members
 
 
