@@ -18,14 +18,15 @@ install = $(UV) pip install --quiet --python $(1) $(2)
 endif
 
 .PHONY: help env env-dev env-all demo test test-fast test-faults \
-	test-faults-coordinator test-faults-workers test-faults-disk test-faults-dask bench lint format docs \
-	bench-peers lock clean distclean
+	test-faults-coordinator test-faults-workers test-faults-disk test-faults-dask \
+	test-trust bench lint format docs bench-peers lock clean distclean
 
 help:
 	@echo "make demo         run the influenza study and write runs/influenza/report.html"
 	@echo "make test         run the whole test suite"
 	@echo "make test-fast    run the tests that take less than five seconds each"
 	@echo "make test-faults  break everything on purpose; also in four parts, see Makefile"
+	@echo "make test-trust   test the trust room and measure every claim about it"
 	@echo "make lint         check style, types and spelling"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make env          create $(VENV) with what the demo and the tests need"
@@ -83,6 +84,11 @@ test-faults-disk: env
 
 test-faults-dask: env
 	$(FAULTS) tests/simulations/test_cluster.py
+# The tests of the trust room, then every claim about it: computed, compared with its
+# bound, and written into docs/trust-measured.md. About an hour on one core.
+test-trust: env
+	$(PYTEST) tests/trust tests/diagnostics -m "not bench"
+	$(BIN)/python benchmarks/measure_trust
 
 bench: env
 	$(BIN)/python -m pytest -m bench

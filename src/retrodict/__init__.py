@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .report.figures import pair_plot
     from .simulations import Dask, Pool, Simulations, simulate
     from .training import Settings
-    from .trust import Verdict, validate
+    from .trust import Recalibrated, Verdict, recalibrate, validate
     from .workflow import Result, run
     from .worlds import load_world
 
@@ -73,7 +73,7 @@ _HOMES = {
     ),
     ".simulations": ("Dask", "Pool", "Simulations", "simulate"),
     ".training": ("Settings",),
-    ".trust": ("Verdict", "validate"),
+    ".trust": ("Recalibrated", "Verdict", "recalibrate", "validate"),
     ".report.figures": ("pair_plot",),
     ".workflow": ("Result", "run"),
     ".worlds": ("load_world",),
@@ -98,6 +98,7 @@ __all__ = [
     "Posterior",
     "Prior",
     "Refined",
+    "Recalibrated",
     "Result",
     "RetrodictError",
     "Settings",
@@ -110,6 +111,7 @@ __all__ = [
     "load_world",
     "pair_plot",
     "refine",
+    "recalibrate",
     "run",
     "simulate",
     "validate",

@@ -219,7 +219,7 @@ def test_verdict_is_reproducible_and_plain():
         "remedy",
     }
     assert first.headline.startswith("Rejected: ")
-    assert judged(7, exact, num=200).headline.startswith("Trusted: 9 checks on 200")
+    assert judged(7, exact, num=200).headline.startswith("Trusted: 10 checks on 200")
 
 
 def test_every_alarm_has_a_remedy_and_its_threshold():

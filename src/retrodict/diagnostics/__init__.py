@@ -17,6 +17,14 @@ from .dependence import Dependence, dependence_test
 from .ecdf import EcdfBand, ecdf, ecdf_band, uniformity_grid, uniformity_p_value
 from .features import column_names, flatten_output, standardize, summary_features
 from .ood import ALARM_LEVEL, OutlierReference, OutlierResult, fit_outlier_reference
+from .ratio import (
+    LocalRatio,
+    candidate_features,
+    joint_ratio_test,
+    local_ratio_test,
+    nearness,
+    num_context,
+)
 from .sbc import normal_scores, pit_values, sbc_ranks
 from .tarp import tarp_levels, tarp_references
 
@@ -25,10 +33,12 @@ __all__ = [
     "ALARM_LEVEL",
     "Dependence",
     "EcdfBand",
+    "LocalRatio",
     "OutlierReference",
     "OutlierResult",
     "binomial_band",
     "c2st",
+    "candidate_features",
     "central_levels",
     "column_names",
     "contraction",
@@ -40,7 +50,11 @@ __all__ = [
     "fit_outlier_reference",
     "flatten_output",
     "hpd_levels",
+    "joint_ratio_test",
+    "local_ratio_test",
+    "nearness",
     "normal_scores",
+    "num_context",
     "pit_values",
     "sbc_ranks",
     "standardize",

@@ -94,6 +94,17 @@ class Model:
         """Names of the inferred components, in flat order."""
         return self.targets.names
 
+    def target_prior(self) -> Prior | None:
+        """Return the prior of the targets, or None where its density is not known.
+
+        It is unknown where a target is derived, or where the parameters of a numpyro
+        function are inferred in part.
+        """
+        names = [field.name for field in self.targets.fields]
+        if any(name in self.derive for name in names):
+            return None
+        return self.prior.of(names)
+
     @property
     def units(self) -> dict[str, str]:
         """Unit of every sampled and derived quantity."""

@@ -1,6 +1,6 @@
 """The prior: named numpyro distributions, or one numpyro model function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -160,6 +160,21 @@ class Prior:
             return jnp.asarray(log_density(self._function, (), {}, dict(theta))[0])
         terms = [jnp.sum(s.log_prob(theta[k])) for k, s in self._sites.items()]
         return sum(terms[1:], terms[0])
+
+    def of(self, names: Sequence[str]) -> "Prior | None":
+        """Return the prior of some parameters alone, in the order of ``names``.
+
+        Args:
+            names: Names of sampled parameters.
+
+        Returns:
+            Their joint prior; None if it is not known, because the parameters of a
+            numpyro function may depend on each other.
+        """
+        if self._function is not None:
+            return self if set(names) == set(self.names) else None
+        sites: Any = {name: self._sites[name] for name in names}
+        return Prior(**sites)
 
     def describe(self) -> dict[str, str]:
         """Say in words how each parameter is distributed, for reports."""

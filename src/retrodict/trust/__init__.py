@@ -6,16 +6,43 @@ tests into checks with one known rate of false alarms, `thresholds` says from wh
 an error matters and `words` how it is told.
 """
 
+from .bridge import Bridge
+from .frequentist import CoverageTable, frequentist_coverage
+from .identifiability import Identifiability, identifiability
 from .judge import judge
+from .proof import Proof
+from .recalibrate import Recalibrated, recalibrate
 from .validate import Posterior, validate
 from .verdict import Calibration, Check, Verdict
+from .weights import (
+    Ensemble,
+    Laplace,
+    Swag,
+    Uncertainty,
+    uncertainty,
+    weight_posterior,
+)
 
 
 __all__ = [
+    "Bridge",
     "Calibration",
     "Check",
+    "CoverageTable",
+    "Ensemble",
+    "Identifiability",
+    "Laplace",
     "Posterior",
+    "Proof",
+    "Recalibrated",
+    "Swag",
+    "Uncertainty",
     "Verdict",
+    "frequentist_coverage",
+    "identifiability",
     "judge",
+    "recalibrate",
+    "uncertainty",
     "validate",
+    "weight_posterior",
 ]

@@ -23,6 +23,8 @@ from ..diagnostics import (
 )
 
 
+# Candidates of each simulation that a classifier is shown, the truth among them.
+MAX_CANDIDATES = 17
 # Of more than 12 parameters so many pairs are chosen at random.
 MAX_PAIRS = 66
 
@@ -57,6 +59,8 @@ class Evidence:
         variance: Variance of the draws.
         z_scores: Mean of the draws minus truth, in their sds.
         log_prob: log q(theta* | x), nats.
+        candidates: Truth and some draws, standardized by those of their own row.
+        candidate_log_prob: Their log-densities, nats.
     """
 
     ranks: Int[np.ndarray, "num_sims theta_dim"]
@@ -69,6 +73,8 @@ class Evidence:
     variance: Float[np.ndarray, "num_sims theta_dim"]
     z_scores: Float[np.ndarray, "num_sims theta_dim"]
     log_prob: Float[np.ndarray, " num_sims"]
+    candidates: Float[np.ndarray, "num_sims num_candidates theta_dim"]
+    candidate_log_prob: Float[np.ndarray, "num_sims num_candidates"]
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -133,17 +139,23 @@ def measure(
     z_scores = (draws.mean(axis=1) - theta) / np.where(
         variance > 0, np.sqrt(variance), safe
     )
+    standard = (pooled - mean[:, None]) / safe[:, None]
+    kept = np.s_[:, : MAX_CANDIDATES - 1]
     return Evidence(
         ranks=ranks,
         pit=pit_values(keys[1], ranks, num_samples),
         hpd=hpd_levels(keys[2], *log_probs),
         tarp=tarp_levels(keys[3], theta, draws, plan.references, scale=plan.scale),
-        direction=_direction(keys[4], (pooled - mean[:, None]) / safe[:, None], plan),
+        direction=_direction(keys[4], standard, plan),
         mean=mean,
         log_sd=np.log(safe),
         variance=variance,
         z_scores=z_scores,
         log_prob=log_probs[0],
+        candidates=standard[:, :MAX_CANDIDATES],
+        candidate_log_prob=np.concatenate(
+            [log_probs[0][:, None], log_probs[1][kept]], axis=1
+        ),
     )
 
 

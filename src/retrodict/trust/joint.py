@@ -1,17 +1,22 @@
 """Checks of all parameters together: density regions, distances, dependence."""
 
+import jax.random as jr
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PRNGKeyArray
 from scipy.stats import norm
 
 from ..diagnostics import (
+    candidate_features,
     central_levels,
     ecdf,
+    joint_ratio_test,
     normal_scores,
+    num_context,
     uniformity_grid,
     uniformity_p_value,
 )
 from . import thresholds, words
+from .evidence import Evidence
 from .family import Finding, Group
 from .marginal import coverage_finding
 
@@ -64,6 +69,42 @@ def dependence_group(
         findings=tuple(map(_dependence, titles, direction.T)),
         statement="Pairs of parameters depend on each other as the draws do",
         unit=words.direction_sds,
+    )
+
+
+def classifier_group(
+    key: PRNGKeyArray,
+    evidence: Evidence,
+    features: Float[np.ndarray, "num_sims num_features"],
+) -> Group:
+    """Test whether a classifier can tell truths from draws (C2ST of the joint)."""
+    key_waves, key_halves = jr.split(key)
+    phi = candidate_features(
+        key_waves,
+        evidence.candidates,
+        evidence.candidate_log_prob,
+        features,
+        num_context=num_context(features, evidence.pit.shape[1]),
+    )
+    p_value, shift = joint_ratio_test(key_halves, phi)
+    finding = Finding(
+        subject="",
+        p_value=p_value,
+        effect=shift,
+        warn_at=thresholds.LOCAL_WARN,
+        fail_at=thresholds.LOCAL_FAIL,
+        message=(
+            "A classifier that saw half of the test simulations tells truths from "
+            "draws in the other half: the joint posterior has the wrong shape, width "
+            "or place."
+        ),
+        remedy=words.SHAPE_REMEDY,
+    )
+    return Group(
+        code="joint-classifier",
+        findings=(finding,),
+        statement="A classifier cannot tell truths from draws",
+        unit=words.score_sds,
     )
 
 

@@ -52,7 +52,7 @@ def judge(
         ValueError: If shapes do not align or fewer than 20 rows are usable.
     """
     names = names or tuple(f"theta[{i}]" for i in range(theta.shape[1]))
-    key_plan, key_rows = jr.split(key)
+    key_plan, key_rows, key_checks = jr.split(key, 3)
     features = features_of(x, len(theta))
     plan = make_plan(key_plan, theta, features)
     rows = usable_rows(draws, log_prob_true, log_prob_draws)
@@ -66,7 +66,8 @@ def judge(
     )
     counts = (soundness.draws_check(int((~rows).sum()), len(rows)),)
     calibration = calibrate(names, theta[rows], evidence, draws.shape[1])
-    checks = statistical_checks(calibration, evidence, plan, features[rows]) + counts
+    groups = average_groups(key_checks, calibration, evidence, plan, features[rows])
+    checks = family_checks(groups) + counts
     return Verdict(word_for(checks), checks, calibration, seed, len(evidence))
 
 
@@ -91,23 +92,19 @@ def require_rows(num_usable: int, num_rows: int) -> None:
         )
 
 
-def statistical_checks(
-    calibration: Calibration,
-    evidence: Evidence,
-    plan: Plan,
-    features: Float[np.ndarray, "num_sims num_features"],
-) -> tuple[Check, ...]:
-    """Put all tests to the evidence, as one family with one level."""
-    groups = _groups(calibration, evidence, plan, features)
+def family_checks(groups: list[Group]) -> tuple[Check, ...]:
+    """Decide all groups as one family with one level."""
     return tuple(to_check(group, len(groups)) for group in groups)
 
 
-def _groups(
+def average_groups(
+    key: PRNGKeyArray,
     calibration: Calibration,
     evidence: Evidence,
     plan: Plan,
     features: Float[np.ndarray, "num_sims num_features"],
 ) -> list[Group]:
+    """Put every test of averages over test simulations to the evidence."""
     # A new kind of test is one more entry here; the family's level stays what it is.
     names, pit = calibration.names, evidence.pit
     around = local.local_features(evidence, features)
@@ -119,6 +116,7 @@ def _groups(
         joint.tarp_group(evidence.tarp),
         local.shift_group(names, pit, around, calibration.contraction),
         local.width_group(names, pit, around),
+        joint.classifier_group(key, evidence, features),
     ]
     if len(plan.pairs):
         groups.append(joint.dependence_group(names, plan.pairs, evidence.direction))

@@ -12,10 +12,17 @@ from .._core.progress import progress
 from .._core.seeds import stream_key
 from ..diagnostics import flatten_output
 from ..model import Model
-from ..simulations import Simulations, simulate
+from ..simulations import Simulations, as_series, simulate
 from . import soundness
 from .evidence import Evidence, Plan, join, make_plan, measure, rows_of, usable_rows
-from .judge import calibrate, features_of, require_rows, statistical_checks
+from .judge import (
+    average_groups,
+    calibrate,
+    family_checks,
+    features_of,
+    require_rows,
+)
+from .observation import ask_at, observation_groups
 from .verdict import Verdict, word_for
 
 
@@ -51,6 +58,7 @@ def validate(
     num_samples: int = 256,
     seed: int = 0,
     simulations: Simulations | None = None,
+    x_obs: Any = None,
 ) -> Verdict:
     """Judge whether a posterior can be trusted, on simulations it has never seen.
 
@@ -66,6 +74,8 @@ def validate(
             training simulations never have the same numbers, whatever their seed.
         simulations: Test simulations at hand, not used in training, in place of new
             ones.
+        x_obs: Also test the posterior at this observation, by a local classifier and
+            by posterior SBC.
 
     Returns:
         The verdict, with every check and the curves behind them. An exact posterior
@@ -89,19 +99,40 @@ def validate(
             f"{len(simulations)}. Simulate more, or mend the simulator."
         )
     theta = model.flatten({**good.theta, **good.derived})
-    key_plan, key_draws = jr.split(stream_key(seed, "validate"))
-    features = features_of(flatten_output(good.x), len(theta))
+    key_plan, key_draws, key_checks, key_here = jr.split(
+        stream_key(seed, "validate"), 4
+    )
+    features, context = _features(good.x, x_obs)
     plan = make_plan(key_plan, theta, features)
     evidence, rows = _collect(key_draws, posterior, (theta, good.x), plan, num_samples)
-    calibration = calibrate(
-        tuple(model.target_names), theta[rows], evidence, num_samples
-    )
+    names = tuple(model.target_names)
+    calibration = calibrate(names, theta[rows], evidence, num_samples)
+    features = features[rows]
+    groups = average_groups(key_checks, calibration, evidence, plan, features)
+    if x_obs is not None:
+        key_ask, key_here = jr.split(key_here)
+        here = ask_at(key_ask, posterior, model, x_obs, context)
+        groups += observation_groups(key_here, names, evidence, features, here)
     checks = (
-        *statistical_checks(calibration, evidence, plan, features[rows]),
+        *family_checks(groups),
         soundness.draws_check(int((~rows).sum()), len(rows)),
         soundness.simulations_check(len(simulations) - len(good), len(simulations)),
     )
     return Verdict(word_for(checks), checks, calibration, seed, len(evidence))
+
+
+def _features(x: Output, x_obs: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Compress x, and x_obs alike if there is one."""
+    flat = flatten_output(x)
+    if x_obs is None:
+        features = features_of(flat, len(flat))
+        return features, np.zeros(0)
+    one = {k: np.asarray(v)[None] for k, v in as_series(x_obs).items()}
+    # In the order of the simulations' series, whatever that of the observation.
+    ordered = {name: one[name] for name in as_series(x)}
+    both = np.concatenate([flat, flatten_output(ordered)])
+    features = features_of(both, len(both))
+    return features[:-1], features[-1]
 
 
 def _collect(
@@ -122,8 +153,9 @@ def _collect(
             rows = np.arange(start, min(start + size, num))
             # All blocks have one shape, so that a compiled posterior compiles once.
             padded = np.minimum(np.arange(start, start + size), num - 1)
+            padded_pairs = pairs[0][padded], take_rows(pairs[1], padded)
             key_ask, key_measure = jr.split(jr.fold_in(key, start))
-            answer = _ask(key_ask, posterior, _take(pairs, padded), num_samples)
+            answer = _ask(key_ask, posterior, padded_pairs, num_samples)
             draws, log_prob = (values[: len(rows)] for values in answer)
             good = usable_rows(draws, log_prob[:, 0], log_prob[:, 1:])
             usable[rows] = good
@@ -136,13 +168,11 @@ def _collect(
     return join(blocks), usable
 
 
-def _take(
-    pairs: tuple[np.ndarray, Output], rows: np.ndarray
-) -> tuple[np.ndarray, Output]:
-    theta, x = pairs
+def take_rows(x: Output, rows: np.ndarray) -> Output:
+    """Keep some rows of x, an array or a mapping of series."""
     if isinstance(x, Mapping):
-        return theta[rows], {name: field[rows] for name, field in x.items()}
-    return theta[rows], x[rows]
+        return {name: field[rows] for name, field in x.items()}
+    return x[rows]
 
 
 def _ask(

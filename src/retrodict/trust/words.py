@@ -37,6 +37,11 @@ LOCAL_WIDTH_REMEDY = (
     "in a region with few simulations."
 )
 
+OBSERVATION_REMEDY = (
+    "The posterior at x_obs itself is off, whatever it is on average. Add simulations "
+    "with parameters drawn from this posterior. " + MORE_SIMULATIONS
+)
+
 
 def percent(share: float) -> str:
     """Write a share as a percentage with one decimal."""
@@ -75,6 +80,16 @@ def rms_sds(size: float) -> str:
 def rms_scores(size: float) -> str:
     """Write a change of coverage that differs from x to x."""
     return f"{size:.2f} normal scores rms"
+
+
+def score_sds(size: float) -> str:
+    """Write a shift of a classifier's score."""
+    return f"{size:.2f} sd of the classifier's score"
+
+
+def density_error(size: float) -> str:
+    """Write a relative error of the density."""
+    return f"{100 * size:.0f} % rms of the density"
 
 
 def tarp_sentence(wide: bool) -> str:

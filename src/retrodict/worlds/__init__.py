@@ -15,6 +15,7 @@ WORLDS = MappingProxyType(
     {
         "hare_lynx": "Hare and lynx pelts 1900 to 1920: a predator and its prey.",
         "influenza": "An outbreak in a boarding school in 1978: how infectious was it?",
+        "ridge": "Galaxy clustering knows sigma_8 times bias, and neither alone.",
         "two_moons": "A benchmark whose exact posterior is two thin crescents.",
     }
 )
