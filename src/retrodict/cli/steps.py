@@ -62,11 +62,25 @@ def load(
                 f"--data: {reference} reads no data folder; its data are part of it. "
                 f"Leave the option out. Worlds: {', '.join(WORLDS)}."
             )
-        study = replace(study, model=study.model.observing(study.load(data)))
+        study = with_data(study, study.load(data))
     if observation is not None:
         x_obs = read_observation(observation)
         study = replace(study, model=study.model.observing(x_obs))
     return study
+
+
+def with_data(study: "Study", loaded: Any) -> "Study":
+    """Put what a study read from a data folder in its place.
+
+    Args:
+        study: The study whose ``load`` was called.
+        loaded: An observation, or a study that replaces it.
+    """
+    from ..model import Study
+
+    if isinstance(loaded, Study):
+        return loaded
+    return replace(study, model=study.model.observing(loaded))
 
 
 def _named_study(reference: str, *, with_data: bool) -> "Study":

@@ -22,7 +22,14 @@ def report_content(result: Result) -> ReportContent:
     observed = as_series(model.observed)
     draws = {**result.draws, **result.derived}
     shown = component_draws(draws)
-    figure_input = FigureInput(observed, draws, result.predictive, baseline)
+    figure_input = FigureInput(
+        observed,
+        draws,
+        result.predictive,
+        baseline,
+        result.measured,
+        result.observations,
+    )
     return ReportContent(
         title=study.title or model.name,
         field=study.field,
@@ -57,6 +64,7 @@ def report_content(result: Result) -> ReportContent:
         provenance=_provenance(result),
         figures=_own_figures(study, figure_input),
         scores=result.summary.get("baseline", {}).get("scores", {}),
+        measured=result.measured,
     )
 
 
