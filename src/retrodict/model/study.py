@@ -85,6 +85,8 @@ class Study:
         measure: ``(key, model, posterior) -> numbers by name``, for what a study claims
             about its posterior at other data than the observation.
         observations: More observations that the one posterior is asked about, by name.
+        show: Maps x (one, or rows of many) to the series that the report draws, where x
+            itself is not what a reader would draw.
         training: Settings of the training that differ from the default, by name.
         num_validation: Test simulations of the verdict.
         minutes: Measured time of a run, with its baseline, on two cores.
@@ -103,6 +105,7 @@ class Study:
     parts: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     measure: Callable[[Any, Model, Any], Mapping[str, float]] | None = None
     observations: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    show: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     num_validation: int = 1000
     minutes: float = 1.0

@@ -101,6 +101,7 @@ class SettingsSpec(AbstractSpec):
     validation_fraction: float
     clip_norm: float
     linear_start: bool
+    grid_embedding: Literal["convolution", "local_average"] = "convolution"
 
     def build(self) -> Settings:
         """Return the settings."""

@@ -19,13 +19,15 @@ def report_content(result: Result) -> ReportContent:
         classical = component_draws({**baseline.draws, **model.derived(baseline.draws)})
     sims = result.simulations
     prior = {**sims.theta, **sims.derived}
-    observed = as_series(model.observed)
+    show = study.show or dict
+    observed = show(as_series(model.observed))
+    predictive = show(result.predictive) if result.predictive else {}
     draws = {**result.draws, **result.derived}
     shown = component_draws(draws)
     figure_input = FigureInput(
         observed,
         draws,
-        result.predictive,
+        predictive,
         baseline,
         result.measured,
         result.observations,
@@ -49,7 +51,7 @@ def report_content(result: Result) -> ReportContent:
         baseline_method=baseline.method if baseline else "",
         baseline_diagnostics=baseline.diagnostics if baseline else {},
         observed=observed,
-        predictive=result.predictive,
+        predictive=predictive,
         axes=study.axes,
         train=record.train,
         validation=record.validation,

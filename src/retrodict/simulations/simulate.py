@@ -73,7 +73,7 @@ def simulate(
     is_jax = isinstance(model.simulator, JaxSimulator)
     if is_jax:
         check_shapes(model, {k: v.shape for k, v in trace_simulator(model).items()})
-    size = JAX_BLOCK if is_jax else PYTHON_BLOCK
+    size = (model.block_size or JAX_BLOCK) if is_jax else PYTHON_BLOCK
     campaign = Campaign(model, check_seed(seed), stream, size)
     store = BlockStore(Path(out), campaign) if out is not None else None
     engine = _engine(model, workers)

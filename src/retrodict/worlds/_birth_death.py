@@ -1,4 +1,4 @@
-r"""Birth, death and immigration: one population, three ways to simulate, one likelihood.
+r"""Birth, death and immigration: three ways to simulate, one exact likelihood.
 
 :math:`n \to n + 1` at rate :math:`\lambda n + \nu`, :math:`n \to n - 1` at rate
 :math:`\mu n`. After a time :math:`t`, each of :math:`i` individuals has left

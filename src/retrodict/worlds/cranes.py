@@ -1,4 +1,4 @@
-r"""Whooping cranes, 1938 to 2009: births, deaths and immigrants from one series of counts.
+r"""Whooping cranes, 1938 to 2009: births, deaths and immigrants from yearly counts.
 
 The females of the last wild flock are counted once a year. Between two counts the flock
 follows a linear birth-death-immigration process (see ``_birth_death``): its transition
@@ -77,9 +77,26 @@ def simulate_counts(key: Key[Array, ""], theta: Theta) -> Float[Array, "71"]:
     return jax.lax.scan(year, start, jr.split(key, len(FEMALES) - 1))[1]
 
 
-def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Float[Array, "71"]]:
-    """Draw one series ``females``."""
-    return {"females": simulate_counts(key, theta)}
+def as_steps(counts: Array) -> Float[Array, "71 1 2"]:
+    """Write a series one to one as what a network reads with ease.
+
+    The logarithm of a count (plus 1), and the step to it from the last, divided by the
+    root of that: its variance is about lam + mu at every size of the flock.
+    """
+    xp = jnp if isinstance(counts, jax.Array) else np
+    before = xp.concatenate([xp.full_like(counts[:1], FEMALES[0]), counts[:-1]])
+    step = (counts - before) / xp.sqrt(before + 1)
+    return xp.stack([xp.log1p(counts), step], -1)[:, None, :]
+
+
+def as_counts(x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Undo :func:`as_steps`, for one series or many."""
+    return {"females": np.round(np.expm1(x["steps"][..., 0, 0]))}
+
+
+def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Float[Array, "71 1 2"]]:
+    """Draw one series, written as ``steps``."""
+    return {"steps": as_steps(simulate_counts(key, theta))}
 
 
 def summaries(counts: Float[Array, "71"]) -> dict[str, Float[Array, "1"]]:
@@ -164,7 +181,7 @@ def births_and_deaths(inputs: FigureInput) -> tuple[str, Any]:
 
 def study() -> Study:
     """Build the study of the full series."""
-    observed = {"females": np.array(FEMALES[1:], float)}
+    observed = {"steps": as_steps(np.array(FEMALES[1:], float))}
     axis = Axis(YEARS[1:], "year", "female cranes")
     return Study(
         model=_model(simulator, observed, "cranes"),
@@ -177,6 +194,8 @@ def study() -> Study:
         axes={"females": axis},
         figures=(births_and_deaths,),
         parts={"summaries": summaries_study},
+        show=as_counts,
+        training={"grid_embedding": "local_average", "num_members": 3},
         minutes=3,
     )
 
