@@ -1,8 +1,8 @@
-r"""Averages of learned local features, for fields on a ring that keep their law in time.
+r"""Averages of learned local features, for fields on a ring that keep their law.
 
-A series ``(times, sites)`` or ``(times, sites, channels)`` is read in patches of ``2 r + 1`` neighbouring sites at two
-successive times. Every patch gives the same features: products of two learned linear
-forms, and a nonlinear one,
+A series ``(times, sites)`` or ``(times, sites, channels)`` is read in patches of ``2 r
++ 1`` neighbouring sites at two successive times. Every patch gives the same features:
+products of two learned linear forms, and a nonlinear one,
 
 .. math::
     f(p) = \big( (A p) \cdot (B p),\; \mathrm{silu}(C p) \big),

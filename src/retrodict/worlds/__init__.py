@@ -14,9 +14,11 @@ from ..model import Study
 WORLDS = MappingProxyType(
     {
         "cranes": "Whooping cranes 1938 to 2009: how many are born, how many die?",
+        "gene_expression": "A hidden delay, and the model that lacks it.",
         "hare_lynx": "Hare and lynx pelts 1900 to 1920: a predator and its prey.",
         "influenza": "An outbreak in a boarding school in 1978: how infectious was it?",
         "lorenz96": "A chaotic atmosphere, read by its climate, not its weather.",
+        "mrna": "Real single cells: a hundred posteriors of two modes each.",
         "two_moons": "A benchmark whose exact posterior is two thin crescents.",
     }
 )
