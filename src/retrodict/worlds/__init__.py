@@ -17,6 +17,7 @@ WORLDS = MappingProxyType(
         "gene_expression": "A hidden delay, and the model that lacks it.",
         "hare_lynx": "Hare and lynx pelts 1900 to 1920: a predator and its prey.",
         "influenza": "An outbreak in a boarding school in 1978: how infectious was it?",
+        "kids1000": "How clumpy the universe is, from the shapes of its galaxies.",
         "lorenz96": "A chaotic atmosphere, read by its climate, not its weather.",
         "mrna": "Real single cells: a hundred posteriors of two modes each.",
         "two_moons": "A benchmark whose exact posterior is two thin crescents.",
