@@ -17,13 +17,14 @@ else
 install = $(UV) pip install --quiet --python $(1) $(2)
 endif
 
-.PHONY: help env env-dev env-all demo test test-fast bench lint format docs \
+.PHONY: help env env-dev env-all demo test test-fast test-worlds bench lint format docs \
 	bench-peers lock clean distclean
 
 help:
 	@echo "make demo         run the influenza study and write runs/influenza/report.html"
 	@echo "make test         run the whole test suite"
 	@echo "make test-fast    run the tests that take less than five seconds each"
+	@echo "make test-worlds  run every world in full and hold it to its bounds"
 	@echo "make lint         check style, types and spelling"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make env          create $(VENV) with what the demo and the tests need"
@@ -59,10 +60,15 @@ demo: env
 	$(BIN)/retrodict run influenza --out runs/influenza
 
 test: env
-	$(PYTEST) -m "not bench"
+	$(PYTEST) -m "not bench and not worlds"
 
 test-fast: env
-	$(PYTEST) -m "not bench and not slow"
+	$(PYTEST) -m "not bench and not worlds and not slow"
+
+# The worlds as wholes, against their bounds; needs the data folder (RETRODICT_DATA), an
+# hour or two, and for kids1000 the extra of cosmology (make env-all).
+test-worlds: env
+	$(BIN)/python -m pytest -m "worlds and not bench" tests/worlds
 
 bench: env
 	$(BIN)/python -m pytest -m bench

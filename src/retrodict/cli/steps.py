@@ -8,7 +8,7 @@ import difflib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -280,14 +280,21 @@ def bench_sbibm(
 def worlds(as_json: bool) -> None:
     """List the worlds and, apart, the tasks of the benchmark."""
     from ..bench import TASKS
-    from ..worlds import WORLDS
+    from ..worlds import gallery
 
+    entries = gallery()
     if as_json:
-        typer.echo(json.dumps(dict(WORLDS), indent=1))
+        rows = {entry.name: asdict(entry) for entry in entries}
+        typer.echo(json.dumps(rows, indent=1))
         return
-    width = max(map(len, [*WORLDS, *TASKS]))
-    for name, text in WORLDS.items():
-        typer.echo(f"{name:<{width}}  {text}")
+    width = max(map(len, [*(entry.name for entry in entries), *TASKS]))
+    for entry in entries:
+        names = ", ".join(entry.parameters)
+        parts = f"; parts: {', '.join(entry.parts)}" if entry.parts else ""
+        typer.echo(
+            f"{entry.name:<{width}}  {entry.about} [{entry.field}; data {entry.data}; "
+            f"infers {names}; about {entry.minutes:g} min{parts}]"
+        )
     typer.echo("\nTasks of the benchmark sbibm, which need --data DIR:")
     for name, text in TASKS.items():
         typer.echo(f"{name:<{width}}  {text}")

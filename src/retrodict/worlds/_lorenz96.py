@@ -23,7 +23,7 @@ Source: Lorenz (1996), Predictability: a problem partly solved; on two scales in
 form of Schneider et al. (2017), doi:10.1002/2017GL076101.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,13 +58,13 @@ class Climate(NamedTuple):
     b: Float[Array, ""]
 
 
-def ring(values: Array, before: int, after: int) -> Array:
+def ring(values: Any, before: int, after: int) -> Any:
     """Extend a ring at both ends by its own values, so that slices are neighbours."""
     xp = jnp if isinstance(values, jax.Array) else np
     return xp.concatenate([values[-before:], values, values[:after]])
 
 
-def tendency(x: Array, F: Array) -> Array:
+def tendency(x: Any, F: Any) -> Any:
     """Return the time derivative of the one-scale system."""
     wide, n = ring(x, 2, 1), len(x)
     return (wide[3 : 3 + n] - wide[:n]) * wide[1 : 1 + n] - x + F

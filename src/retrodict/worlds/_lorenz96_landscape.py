@@ -25,10 +25,10 @@ from ._nuts import Budget, nuts
 
 Theta = Mapping[str, Array]
 
-TRUTH, LOW, HIGH = 8.0, 7.0, 9.0
+TRUTH, LOW, HIGH = 8.0, 5.0, 11.0
 INTERVAL = 0.1
 WINDOWS = (2.0, 5.0, 10.0)
-GRID = np.linspace(LOW, HIGH, 2001)
+GRID = np.linspace(7.0, 9.0, 2001)
 NUM_ADAM, ADAM_STEPS, ADAM_RATE, CLOSE = 20, 300, 0.05, 0.05
 SEED = 196
 

@@ -119,7 +119,9 @@ def load_emulators() -> tuple[Any, Any]:
         ModelError: If the optional libraries are not installed.
     """
     try:
-        from cosmopower_jax.cosmopower_jax import CosmoPowerJAX
+        from cosmopower_jax.cosmopower_jax import (  # pyright: ignore[reportMissingImports]
+            CosmoPowerJAX,
+        )
     except ImportError as error:
         raise ModelError(
             "This world needs the extra of cosmology: pip install "
@@ -169,7 +171,7 @@ def variance(k: np.ndarray, power: Array, radius: Array) -> Array:
     top_hat = 3 * (jnp.sin(safe) - safe * jnp.cos(safe)) / safe**3
     top_hat = jnp.where(small, 1 - x**2 / 10, top_hat)
     integrand = k**3 * power * top_hat**2 / (2 * np.pi**2)
-    return weights(np.log(k)) @ integrand
+    return integrand @ weights(np.log(k))
 
 
 def make_spectra(

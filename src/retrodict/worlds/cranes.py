@@ -77,8 +77,8 @@ def simulate_counts(key: Key[Array, ""], theta: Theta) -> Float[Array, "71"]:
     return jax.lax.scan(year, start, jr.split(key, len(FEMALES) - 1))[1]
 
 
-def as_steps(counts: Array) -> Float[Array, "71 1 2"]:
-    """Write a series one to one as what a network reads with ease.
+def as_steps(counts: Any) -> Any:
+    """Write a series one to one as what a network reads with ease: ``(71, 1, 2)``.
 
     The logarithm of a count (plus 1), and the step to it from the last, divided by the
     root of that: its variance is about lam + mu at every size of the flock.
@@ -168,7 +168,7 @@ def births_and_deaths(inputs: FigureInput) -> tuple[str, Any]:
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.set(xlabel=r"births $\lambda$ (1/year)", ylabel=r"deaths $\mu$ (1/year)")
         legend = axes.legend(loc="upper left", markerscale=4)
-        for handle in legend.legend_handles:
+        for handle in filter(None, legend.legend_handles):
             handle.set_alpha(1.0)
     caption = (
         "Births against deaths per female and year. Blue: posterior draws of the "

@@ -170,7 +170,7 @@ def fit_textbook(
     """
 
     def residuals(logs: Array) -> Array:
-        theta = dict(zip(MEDIANS, jnp.exp(logs), strict=True)) | {"tau": 0.0}
+        theta = dict(zip(MEDIANS, jnp.exp(logs), strict=True)) | {"tau": jnp.zeros(())}
         curves = jnp.stack([messenger(theta, TIMES), protein(theta, TIMES)])
         return ((curves - y) / scale).ravel()
 
@@ -214,8 +214,8 @@ def two_answers(inputs: FigureInput) -> tuple[str, Any]:
     with jax.enable_x64(True):
         y = jnp.stack([observed["mrna"], observed["protein"]])
         scale = NOISE * jnp.max(y, axis=1, keepdims=True)
-        textbook = dict(zip(MEDIANS, np.exp(fit_textbook(y, scale)[0]), strict=True))
-        wrong = np.asarray(protein(textbook | {"tau": 0.0}, TIMES))
+        textbook = dict(zip(MEDIANS, jnp.exp(fit_textbook(y, scale)[0]), strict=True))
+        wrong = np.asarray(protein(textbook | {"tau": jnp.zeros(())}, TIMES))
         rows = {name: inputs.draws[name][:60] for name in TRUTH}
         right = np.asarray(jax.vmap(lambda t: protein(t, TIMES))(rows))
     with style.house_style():

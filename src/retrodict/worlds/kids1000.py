@@ -100,7 +100,7 @@ def read_survey(folder: Path) -> Survey:
         DataError: If files are missing or not of the published format.
     """
     try:
-        from astropy.io import fits
+        from astropy.io import fits  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ModelError(
             "kids1000 needs the extra of cosmology: pip install 'retrodict[cosmology]'."
@@ -134,7 +134,7 @@ def make_theory(survey: Survey) -> Theory:
     spectra = make_spectra(ELL, survey.redshifts)
 
     def theory(theta: Theta) -> Array:
-        shifts = survey.shift_root @ theta["shifts"]
+        shifts = jnp.asarray(survey.shift_root, float) @ theta["shifts"]
         return (spectra(theta, shifts) @ operator.T).reshape(-1)
 
     return theory
@@ -181,12 +181,12 @@ class Likelihood:
 
     def whitened(self, theta: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the exact theory of rows of theta, in units of the noise."""
-        rows = {name: np.float32(values) for name, values in theta.items()}
+        rows = {name: values.astype(np.float32) for name, values in theta.items()}
         count = len(rows["S8"])
         parts = []
         for start in range(0, count, CHUNK):
             index = np.minimum(np.arange(start, start + CHUNK), count - 1)
-            parts.append(self._theory({k: v[index] for k, v in rows.items()}))
+            parts.append(self._theory({k: rows[k][index] for k in rows}))
         found = np.concatenate([np.asarray(p, float) for p in parts])[:count]
         return found @ self._whiten.T
 

@@ -72,8 +72,11 @@ def noisy_field(
     return field + jr.normal(key_noise, field.shape, field.dtype)
 
 
-def summarize(field: Float[Array, "times sites"]) -> Float[Array, "6"]:
-    """Return :data:`SUMMARIES`: moments in time, averaged over the ring."""
+def summarize(field: Any) -> Any:
+    """Return :data:`SUMMARIES` of a field ``(times, sites)``, of JAX or NumPy.
+
+    Moments in time, averaged over the ring.
+    """
     xp = jnp if isinstance(field, jax.Array) else np
     mean = field.mean(0)
     centred = field - mean

@@ -134,7 +134,8 @@ def baseline(key: Key[Array, ""], model: Model) -> Baseline:
     exchanged, which the symmetry of likelihood and prior makes exact.
     """
     key_nuts, key_swap = jr.split(key)
-    of_theta = partial(log_likelihood, y=np.asarray(model.observed["log_light"]))
+    observed = model.observed or {}
+    of_theta = partial(log_likelihood, y=np.asarray(observed["log_light"]))
     budget = Budget(num_warmup=600, num_samples=1000)
     found = nuts(key_nuts, model, of_theta, budget)
     draws = dict(found.draws)
