@@ -44,7 +44,7 @@ def test_the_closed_form_solves_the_equation():
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 1.0])
 def test_a_delayed_feedback_is_solved_by_steps(delay):
-    """y' = 1 - y(t - delay): against small Euler steps, delays below a step included."""
+    """y' = 1 - y(t - delay): against small Euler steps, short delays included."""
     ours = solve_delay(
         lambda t, y, past: 1.0 - past, 1, jnp.asarray(delay), step=0.05, num_steps=60
     )
