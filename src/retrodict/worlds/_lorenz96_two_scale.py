@@ -55,7 +55,7 @@ def measure(key: Key[Array, ""], model: Model, posterior: Any) -> dict[str, floa
     """
     key_seed, key_draws = jr.split(key)
     seed = int(jr.randint(key_seed, (), 0, 2**31 - 1))
-    tests = simulate(model, NUM_TEST, seed=seed, stream="mape").ok()
+    tests = simulate(model, NUM_TEST, seed=seed, stream="errors").ok()
     draws = posterior.sample(key_draws, tests.x, 1000)
     error = np.abs(draws.mean(1) - tests.targets) / np.abs(tests.targets)
     errors = {
