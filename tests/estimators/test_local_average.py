@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from retrodict.estimators import LocalAverage
 
 def embed(field, shape=None, **options):
     net = LocalAverage(jr.key(0), "f", shape or field.shape, out_dim=8, **options)
-    return np.asarray(net({"f": field}))
+    return np.asarray(net({"f": jnp.asarray(field)}))
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_channels_and_small_rings_are_taken():
     assert embed(series).shape == (8,)
     net = LocalAverage(jr.key(0), "f", series.shape, out_dim=8)
     assert net.radius == 0
-    gradient = jax.grad(lambda f: net({"f": f}).sum())(series)
+    gradient = jax.grad(lambda f: net({"f": f}).sum())(jnp.asarray(series))
     assert np.isfinite(gradient).all()
 
 

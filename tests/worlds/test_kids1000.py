@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -24,7 +25,7 @@ def test_band_powers_are_those_of_a_third_party(data_folder):
 
 def theta_of(**changes):
     theta = {"omch2": 0.12, "ombh2": 0.0224, "h": 0.7, "n_s": 0.97, "S8": 0.77}
-    return {k: np.float64(v) for k, v in {**theta, **changes}.items()}
+    return {k: jnp.asarray(v) for k, v in {**theta, **changes}.items()}
 
 
 def test_distance_and_growth_are_the_textbook_integrals():
@@ -50,7 +51,7 @@ def test_distance_and_growth_are_the_textbook_integrals():
 def test_shifted_redshifts_stay_normalized():
     z = np.linspace(0, 6, 121)
     n = np.exp(-0.5 * ((z[:, None] - [0.5, 0.9]) / 0.15) ** 2)
-    moved = np.asarray(lensing.Redshifts.fit(z, n).at(z, np.array([0.1, 0.0])))
+    moved = np.asarray(lensing.Redshifts.fit(z, n).at(z, jnp.array([0.1, 0.0])))
     weights = lensing.weights(z)
     np.testing.assert_allclose(weights @ moved, 1, rtol=1e-5)
     np.testing.assert_allclose((weights * z) @ moved, [0.6, 0.9], atol=1e-3)
@@ -60,7 +61,9 @@ def test_a_cubic_is_regressed_exactly():
     rows = np.random.default_rng(0).uniform(-2, 3, (400, 3))
     values = (rows[:, 0] ** 2 * rows[:, 2] - rows[:, 1])[:, None]
     fitted = Polynomial.fit(rows, values)
-    assert float(fitted(rows[7])[0]) == pytest.approx(values[7, 0], abs=1e-3)
+    assert float(fitted(jnp.asarray(rows[7]))[0]) == pytest.approx(
+        values[7, 0], abs=1e-3
+    )
 
 
 def test_without_data_it_says_what_is_needed():
@@ -86,9 +89,8 @@ def test_theory_is_near_that_of_kcap(data_folder):
         A_bary=3.124641753467352,
         A_IA=1.0222623864822378,
     )
-    theta = {k: np.float32(v) for k, v in theta.items()}
     spectra = lensing.make_spectra(ell, lensing.Redshifts.fit(z, np.stack(n, 1)))
-    found = np.asarray(spectra(theta, np.zeros(5, np.float32)))
+    found = np.asarray(spectra(theta, jnp.zeros(5)))
     operator = band_operator(ell)
     for row, (one, two) in enumerate(zip(*np.triu_indices(5), strict=True)):
         if one >= 2:

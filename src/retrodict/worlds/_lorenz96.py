@@ -138,7 +138,7 @@ def climate_statistics(
     Y = 0.1 * jr.normal(key_fast, (K * J,), dtype)
 
     def advance(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        def step(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        def step(_: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
             field = lambda s: tendency_two_scale(s, theta)  # noqa: E731
             return rk4_step(field, state, 1 / FAST_STEPS)
 
@@ -150,7 +150,7 @@ def climate_statistics(
     )
     count = round(duration * per_unit)
 
-    def sample(_: int, carry: tuple) -> tuple:
+    def sample(_: Any, carry: tuple) -> tuple:
         state, total, squares = carry
         X, Y = state = advance(state)
         mean_Y = mean_of_fast(Y)

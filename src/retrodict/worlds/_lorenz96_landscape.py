@@ -187,5 +187,5 @@ def landscape_study() -> Study:
         baseline=baseline,
         axes={"averages": Axis(np.arange(1, 7), "average", "value")},
         figures=(draw_landscape,),
-        minutes=5,
+        minutes=5.0,
     )

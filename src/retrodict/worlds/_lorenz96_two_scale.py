@@ -105,5 +105,5 @@ def two_scale_study() -> Study:
         axes={"statistics": Axis(np.arange(1, 11), "statistic", "value")},
         measure=measure,
         num_validation=200,
-        minutes=15,
+        minutes=15.0,
     )

@@ -171,7 +171,7 @@ def variance(k: np.ndarray, power: Array, radius: Array) -> Array:
     top_hat = 3 * (jnp.sin(safe) - safe * jnp.cos(safe)) / safe**3
     top_hat = jnp.where(small, 1 - x**2 / 10, top_hat)
     integrand = k**3 * power * top_hat**2 / (2 * np.pi**2)
-    return integrand @ weights(np.log(k))
+    return jnp.dot(integrand, weights(np.log(k)))
 
 
 def make_spectra(

@@ -196,7 +196,7 @@ def study() -> Study:
         parts={"summaries": summaries_study},
         show=as_counts,
         training={"grid_embedding": "local_average", "num_members": 3},
-        minutes=3,
+        minutes=3.0,
     )
 
 
@@ -218,7 +218,7 @@ def summaries_study() -> Study:
             "variance": Axis(one, "", "variance of counts (females²)"),
         },
         figures=(births_and_deaths,),
-        minutes=3,
+        minutes=3.0,
     )
 
 

@@ -174,7 +174,7 @@ def fit_textbook(
         curves = jnp.stack([messenger(theta, TIMES), protein(theta, TIMES)])
         return ((curves - y) / scale).ravel()
 
-    def climb(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def climb(_: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         logs, damping = carry
         jacobian, r = jax.jacfwd(residuals)(logs), residuals(logs)
         normal = jacobian.T @ jacobian
@@ -264,5 +264,5 @@ def study() -> Study:
         },
         figures=(two_answers,),
         measure=measure,
-        minutes=4,
+        minutes=4.0,
     )

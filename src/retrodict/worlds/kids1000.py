@@ -292,7 +292,7 @@ def study() -> Study:
         axes={"band_powers": Axis(np.arange(120), "pair of bins and band", "power")},
         figures=(contours,),
         load=load,
-        minutes=15,
+        minutes=15.0,
     )
 
 

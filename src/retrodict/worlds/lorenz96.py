@@ -221,7 +221,7 @@ def study() -> Study:
             "landscape": landscape_study,
             "two_scale": two_scale_study,
         },
-        minutes=3,
+        minutes=3.0,
     )
 
 
@@ -247,5 +247,5 @@ def embedding_study() -> Study:
             "context_dim": 32,
             "epochs": 12,
         },
-        minutes=15,
+        minutes=15.0,
     )
