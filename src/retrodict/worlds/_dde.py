@@ -70,6 +70,9 @@ def _interpolate(
     step: float,
 ) -> Float[Array, " dim"]:
     """Read the state at a grid position that is not a whole number."""
+    # Compilers compute a cheap position anew wherever it is needed, with other rounding:
+    # near a grid point the cell and the place within it would belong to two cells.
+    position = jax.lax.optimization_barrier(position)
     left = jnp.clip(jnp.floor(position), 0, jnp.maximum(newest - 1, 0)).astype(int)
     s = position - left
     y0, y1 = states[left], states[left + 1]
