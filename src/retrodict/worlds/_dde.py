@@ -39,22 +39,28 @@ def solve_delay(
         num_steps: Number of steps.
     """
     delay = jnp.asarray(delay)
+    # Split once: whole steps and a fraction that rounded apart would name two places.
+    whole = jnp.floor(delay / step).astype(int)
+    fraction = delay / step - whole
     empty = jnp.zeros((num_steps + 1, dim), delay.dtype)
 
     def advance(carry: tuple[Array, Array], index: Array) -> tuple:
         states, slopes = carry
         t, y = index * step, states[index]
 
-        def field(t: Array, y: Array) -> Array:
-            past = _interpolate(states, slopes, index, (t - delay) / step, step)
-            return vector_field(t, y, past)
+        def field(part: float, y: Array) -> Array:
+            back = part - fraction
+            down = jnp.floor(back)
+            place = index - whole + down.astype(int), back - down
+            past = _interpolate(states, slopes, index, place, step)
+            return vector_field(t + part * step, y, past)
 
-        k1 = field(t, y)
+        k1 = field(0.0, y)
         # The slope must be known before the past is read off the newest point.
         slopes = slopes.at[index].set(k1)
-        k2 = field(t + step / 2, y + step / 2 * k1)
-        k3 = field(t + step / 2, y + step / 2 * k2)
-        k4 = field(t + step, y + step * k3)
+        k2 = field(0.5, y + step / 2 * k1)
+        k3 = field(0.5, y + step / 2 * k2)
+        k4 = field(1.0, y + step * k3)
         new = y + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         return (states.at[index + 1].set(new), slopes), None
 
@@ -66,15 +72,13 @@ def _interpolate(
     states: Float[Array, "grid dim"],
     slopes: Float[Array, "grid dim"],
     newest: Array,
-    position: Array,
+    place: tuple[Array, Array],
     step: float,
 ) -> Float[Array, " dim"]:
-    """Read the state at a grid position that is not a whole number."""
-    # Compilers compute a cheap position anew wherever it is needed, with other rounding:
-    # near a grid point the cell and the place within it would belong to two cells.
-    position = jax.lax.optimization_barrier(position)
-    left = jnp.clip(jnp.floor(position), 0, jnp.maximum(newest - 1, 0)).astype(int)
-    s = position - left
+    """Read the state at a cell of the grid and a place in [0, 1) within it."""
+    cell, within = place
+    left = jnp.clip(cell, 0, jnp.maximum(newest - 1, 0))
+    s = within + (cell - left)
     y0, y1 = states[left], states[left + 1]
     f0, f1 = step * slopes[left], step * slopes[left + 1]
     inside = (
@@ -83,7 +87,7 @@ def _interpolate(
         + s**2 * (3 - 2 * s) * y1
         + s**2 * (s - 1) * f1
     )
-    ahead = position - newest
+    ahead = (cell - newest) + within
     beyond = states[newest] + ahead * step * slopes[newest]
     value = jnp.where(ahead > 0, beyond, inside)
-    return jnp.where(position > 0, value, 0.0)
+    return jnp.where(cell >= 0, value, 0.0)
