@@ -41,6 +41,15 @@ K, J = 36, 10
 FAST_STEPS = 500  # per unit of time: dt = .002
 SAMPLE_STEPS = 5  # statistics are taken every .01
 
+SUMMARIES = (
+    "mean",
+    "variance",
+    "cov. of neighbours",
+    "cov. after .1",
+    "cov. with next after .1",
+    "cov. with last after .1",
+)
+
 
 class Climate(NamedTuple):
     """Parameters of the two-scale system.
@@ -104,6 +113,27 @@ def truth_numpy(F: float, seed: int) -> Float[np.ndarray, " sites"]:
     """Return one settled state of the attractor, the same on every machine."""
     start = F + np.random.RandomState(seed).standard_normal(NUM_SITES)
     return integrate_numpy(start, F, interval=SPIN_UP, num_saves=1)[-1]
+
+
+def summarize(field: Any) -> Any:
+    """Return :data:`SUMMARIES` of a field ``(times, sites)``, of JAX or NumPy.
+
+    Moments in time, averaged over the ring.
+    """
+    xp = jnp if isinstance(field, jax.Array) else np
+    mean = field.mean(0)
+    centred = field - mean
+    after, before = centred[1:], centred[:-1]
+    return xp.stack(
+        [
+            mean.mean(),
+            (centred**2).mean(),
+            (centred * xp.roll(centred, -1, 1)).mean(),
+            (before * after).mean(),
+            (before * xp.roll(after, -1, 1)).mean(),
+            (before * xp.roll(after, 1, 1)).mean(),
+        ]
+    )
 
 
 def tendency_two_scale(

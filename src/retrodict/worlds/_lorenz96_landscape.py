@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
-from ._lorenz96 import integrate, integrate_numpy, truth_numpy
+from ._lorenz96 import integrate, integrate_numpy, summarize, truth_numpy
 from ._nuts import Budget, nuts
 
 
@@ -168,8 +168,6 @@ def draw_landscape(inputs: FigureInput) -> tuple[str, Any]:
 
 def landscape_study() -> Study:
     """Build the study of the long window."""
-    from .lorenz96 import summarize  # the two modules describe one world
-
     prior = Prior(F=dist.Uniform(LOW, HIGH), labels={"F": "$F$"})
     model = Model(
         prior,

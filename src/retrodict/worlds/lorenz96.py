@@ -28,7 +28,14 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
 
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
-from ._lorenz96 import NUM_SITES, integrate, integrate_numpy, settle, truth_numpy
+from ._lorenz96 import (
+    NUM_SITES,
+    integrate,
+    integrate_numpy,
+    settle,
+    summarize,
+    truth_numpy,
+)
 from ._lorenz96_landscape import landscape_study
 from ._lorenz96_two_scale import two_scale_study
 
@@ -39,14 +46,6 @@ LOW, HIGH = 4.0, 14.0
 TRUTH = 8.0
 WINDOW = 20.0  # units of time
 INTERVAL = 0.1
-SUMMARIES = (
-    "mean",
-    "variance",
-    "cov. of neighbours",
-    "cov. after .1",
-    "cov. with next after .1",
-    "cov. with last after .1",
-)
 OBSERVED_SEED = 96
 
 DESCRIPTION = """Forty variables on a ring, a toy atmosphere: each is blown along by its
@@ -70,27 +69,6 @@ def noisy_field(
     count = round(window / interval)
     field = integrate(settle(key_start, F), F, interval=interval, num_saves=count)
     return field + jr.normal(key_noise, field.shape, field.dtype)
-
-
-def summarize(field: Any) -> Any:
-    """Return :data:`SUMMARIES` of a field ``(times, sites)``, of JAX or NumPy.
-
-    Moments in time, averaged over the ring.
-    """
-    xp = jnp if isinstance(field, jax.Array) else np
-    mean = field.mean(0)
-    centred = field - mean
-    after, before = centred[1:], centred[:-1]
-    return xp.stack(
-        [
-            mean.mean(),
-            (centred**2).mean(),
-            (centred * xp.roll(centred, -1, 1)).mean(),
-            (before * after).mean(),
-            (before * xp.roll(after, -1, 1)).mean(),
-            (before * xp.roll(after, 1, 1)).mean(),
-        ]
-    )
 
 
 def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Float[Array, "6"]]:
