@@ -17,7 +17,7 @@ else
 install = $(UV) pip install --quiet --python $(1) $(2)
 endif
 
-.PHONY: help env env-dev env-all demo test test-fast test-faults \
+.PHONY: help env env-dev env-all demo test test-fast test-worlds test-faults \
 	test-faults-coordinator test-faults-workers test-faults-disk test-faults-dask \
 	test-trust bench lint format docs bench-peers lock clean distclean
 
@@ -27,6 +27,7 @@ help:
 	@echo "make test-fast    run the tests that take less than five seconds each"
 	@echo "make test-faults  break everything on purpose; also in four parts, see Makefile"
 	@echo "make test-trust   test the trust room and measure every claim about it"
+	@echo "make test-worlds  run every world in full and hold it to its bounds"
 	@echo "make lint         check style, types and spelling"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make env          create $(VENV) with what the demo and the tests need"
@@ -62,10 +63,15 @@ demo: env
 	$(BIN)/retrodict run influenza --out runs/influenza
 
 test: env
-	$(PYTEST) -m "not bench"
+	$(PYTEST) -m "not bench and not worlds"
 
 test-fast: env
-	$(PYTEST) -m "not bench and not slow"
+	$(PYTEST) -m "not bench and not worlds and not slow"
+
+# The worlds as wholes, against their bounds; needs the data folder (RETRODICT_DATA), an
+# hour or two, and for kids1000 the extra of cosmology (make env-all).
+test-worlds: env
+	$(BIN)/python -m pytest -m "worlds and not bench" tests/worlds
 
 # Each part takes less than half an hour on two cores; `make test` runs a short slice.
 FAULTS := RETRODICT_FAULTS=full $(BIN)/python -m pytest -s -q -m faults

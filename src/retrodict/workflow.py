@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from .diagnostics import c2st
 from .model import Baseline, Model, Study
 from .posterior import Posterior, fit
 from .report import Result, report_content, write_report, write_samples
-from .simulations import as_series, check_shapes, simulate, simulate_at
+from .simulations import (
+    Simulations,
+    as_series,
+    check_shapes,
+    simulate,
+    simulate_at,
+)
+from .training import default_settings
 from .trust import validate
 
 
@@ -26,6 +34,7 @@ __all__ = ["Result", "package_version", "run"]
 NUM_DRAWS = 10_000
 NUM_PREDICTIVE = 1000
 NUM_C2ST = 2000
+NUM_PER_OBSERVATION = 2000
 
 
 def run(
@@ -72,18 +81,22 @@ def run(
         folder = out / "simulations"
         sims = simulate(model, budget, seed=seed, out=folder, workers=workers)
         check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
-    posterior = posterior or fit(sims, seed=seed)
+    posterior = posterior or train(study, sims, seed)
     timings["train_s"] = posterior.record.train_s
     timings["compile_s"] = posterior.record.compile_s
     posterior.save(out / "posterior.retrodict")
     with stopwatch(timings, "validate_s"):
-        verdict = validate(posterior, model, seed=seed)
+        num = study.num_validation
+        verdict = validate(posterior, model, num_simulations=num, seed=seed)
     with stopwatch(timings, "infer_s"):
         at = posterior.at(model.observed)
         draws = at.sample(stream_key(seed, "infer"), NUM_DRAWS)
         derived = derived_draws(model, draws)
     baseline = classical_answer(study, seed, timings) if with_baseline else None
     scores = compare(model, draws, baseline) if baseline is not None else {}
+    with stopwatch(timings, "measure_s"):
+        observations = observation_draws(study, posterior, seed)
+        measured = measure(study, posterior, seed)
     timings["total_s"] = time.perf_counter() - begun
     result = Result(
         study=study,
@@ -98,12 +111,56 @@ def run(
         predictive=predictive_draws(model, draws, seed),
         baseline=baseline,
         scores=scores,
+        measured=measured,
+        observations=observations,
         timings=timings,
         command=command,
         out=out,
     )
     write_files(result)
     return result
+
+
+def train(study: Study, sims: Simulations, seed: int) -> Posterior:
+    """Train with the settings of the study, which are the default ones if it has none.
+
+    A study that names settings trains with exactly these: nothing is raced.
+    """
+    if not study.training:
+        return fit(sims, seed=seed)
+    default = default_settings(sims.num_ok, study.model.targets.unconstrained_dim)
+    return fit(sims, seed=seed, settings=replace(default, **study.training))
+
+
+def observation_draws(
+    study: Study, posterior: Posterior, seed: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Ask the posterior about every named observation of a study.
+
+    Returns:
+        Draws ``(n, *shape)`` of every target and derived quantity, by observation.
+    """
+    if not study.observations:
+        return {}
+    names, rows = zip(*study.observations.items(), strict=True)
+    xs = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
+    key = stream_key(seed, "observations")
+    theta = posterior.sample(key, xs, NUM_PER_OBSERVATION)
+    model = study.model
+    found = {}
+    for name, values in zip(names, theta, strict=True):
+        draws = model.unflatten(values)
+        found[name] = draws | derived_draws(model, draws)
+    return found
+
+
+def measure(study: Study, posterior: Posterior, seed: int) -> dict[str, float]:
+    """Compute what the study claims about its posterior, if it claims anything."""
+    if study.measure is None:
+        return {}
+    key, function = stream_key(seed, "measure"), study.measure
+    found = _attempt("The measurement", lambda: function(key, study.model, posterior))
+    return {name: float(value) for name, value in (found or {}).items()}
 
 
 def classical_answer(

@@ -58,7 +58,10 @@ def test_worlds(cli):
     assert [line.split()[0] for line in worlds.splitlines()] == sorted(WORLDS)
     assert [line.split()[0] for line in tasks.splitlines()[1:]] == list(TASKS)
     done = cli("worlds", "--json")
-    assert json.loads(done.out) == dict(WORLDS)
+    told = json.loads(done.out)
+    assert {name: entry["about"] for name, entry in told.items()} == dict(WORLDS)
+    assert all(entry["parameters"] and entry["field"] for entry in told.values())
+    assert told["mrna"]["data"] == "--data DIR"
 
 
 def test_program_in_a_process_of_its_own(tmp_path: Path):
@@ -74,7 +77,7 @@ def test_program_in_a_process_of_its_own(tmp_path: Path):
 
     done = call("worlds", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == dict(WORLDS)
+    assert list(json.loads(done.stdout)) == list(WORLDS)
     done = call("run", "infuenza")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean 'influenza'?" in done.stderr

@@ -52,14 +52,24 @@ def test_the_words_are_there(study):
     assert study.baseline is not None
 
 
+def observed_series(study):
+    """Return what a report would draw of the observation, or skip."""
+    if study.model.observed is None:
+        pytest.skip("its data are not shipped")
+    return (study.show or dict)(as_dict(study.model.observed))
+
+
 def test_series_have_an_axis_each(study):
-    for name, values in as_dict(study.model.observed).items():
+    series = observed_series(study)
+    assert set(study.axes) == set(series)
+    for name, values in series.items():
         assert study.axes[name].values.shape == values.shape
 
 
 @pytest.fixture(scope="module")
 def block(study, prior_rows):
     """Return keys, rows of theta and simulations of 1000 prior draws."""
+    observed_series(study)
     rows, keys = prior_rows(study, 7, 1000), jr.split(jr.key(0), 1000)
     simulate = jax.jit(jax.vmap(study.model.simulator.function))
     return keys, rows, as_dict(simulate(keys, rows))

@@ -8,7 +8,7 @@ import difflib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +61,25 @@ def load(
                 f"--data: {reference} reads no data folder; its data are part of it. "
                 f"Leave the option out. Worlds: {', '.join(WORLDS)}."
             )
-        study = replace(study, model=study.model.observing(study.load(data)))
+        study = with_data(study, study.load(data))
     if observation is not None:
         x_obs = read_observation(observation)
         study = replace(study, model=study.model.observing(x_obs))
     return study
+
+
+def with_data(study: "Study", loaded: Any) -> "Study":
+    """Put what a study read from a data folder in its place.
+
+    Args:
+        study: The study whose ``load`` was called.
+        loaded: An observation, or a study that replaces it.
+    """
+    from ..model import Study
+
+    if isinstance(loaded, Study):
+        return loaded
+    return replace(study, model=study.model.observing(loaded))
 
 
 def _named_study(reference: str, *, with_data: bool) -> "Study":
@@ -245,14 +259,21 @@ def bench_sbibm(
 def worlds(as_json: bool) -> None:
     """List the worlds and, apart, the tasks of the benchmark."""
     from ..bench import TASKS
-    from ..worlds import WORLDS
+    from ..worlds import gallery
 
+    entries = gallery()
     if as_json:
-        typer.echo(json.dumps(dict(WORLDS), indent=1))
+        rows = {entry.name: asdict(entry) for entry in entries}
+        typer.echo(json.dumps(rows, indent=1))
         return
-    width = max(map(len, [*WORLDS, *TASKS]))
-    for name, text in WORLDS.items():
-        typer.echo(f"{name:<{width}}  {text}")
+    width = max(map(len, [*(entry.name for entry in entries), *TASKS]))
+    for entry in entries:
+        names = ", ".join(entry.parameters)
+        parts = f"; parts: {', '.join(entry.parts)}" if entry.parts else ""
+        typer.echo(
+            f"{entry.name:<{width}}  {entry.about} [{entry.field}; data {entry.data}; "
+            f"infers {names}; about {entry.minutes:g} min{parts}]"
+        )
     typer.echo("\nTasks of the benchmark sbibm, which need --data DIR:")
     for name, text in TASKS.items():
         typer.echo(f"{name:<{width}}  {text}")

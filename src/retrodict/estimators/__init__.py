@@ -3,6 +3,7 @@
 from ._base import AbstractDensity, AbstractEmbedding, Estimator, Frozen, trainable
 from .columns import Columns
 from .convolution import Convolution, Joined
+from .local_average import LocalAverage
 from .mlp import MLP
 from .spline_coupling import SplineCoupling
 from .standardize import Affine, ChannelScaler, VectorScaler, apply_scalers, fit_scalers
@@ -18,6 +19,7 @@ __all__ = [
     "Estimator",
     "Frozen",
     "Joined",
+    "LocalAverage",
     "MLP",
     "SplineCoupling",
     "VectorScaler",

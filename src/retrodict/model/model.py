@@ -56,6 +56,8 @@ class Model:
         infer: Names of the targets, sampled or derived. By default every sampled
             parameter that is not a :class:`Nuisance`.
         name: Name for files and reports.
+        block_size: Rows that a JAX simulator computes at once, 1000 by default; fewer
+            suit one that takes a second a row.
 
     Raises:
         ModelError: If names do not fit together or the simulator has other arguments.
@@ -71,6 +73,7 @@ class Model:
         derive: Mapping[str, Derived] | None = None,
         infer: Sequence[str] | None = None,
         name: str = "model",
+        block_size: int | None = None,
     ):
         if not isinstance(prior, Prior):
             raise ModelError(f"prior: Expected a retrodict.Prior; got {prior!r}.")
@@ -78,6 +81,7 @@ class Model:
         self.simulator = as_simulator(simulator)
         self.derive = dict(derive or {})
         self.name = name
+        self.block_size = block_size
         _check_derived(self.derive, prior)
         known = {*prior.names, *self.derive}
         check_names("infer", dict.fromkeys(infer or ()), sorted(known))

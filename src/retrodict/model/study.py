@@ -51,12 +51,18 @@ class FigureInput:
         draws: Posterior draws ``(n, *shape)`` of targets and derived quantities.
         predictive: Simulated series ``(n, *x_shape)`` at posterior draws.
         baseline: The classical answer, if it was computed.
+        measured: The numbers that the study measured on its posterior.
+        observations: Draws of the targets for every named observation of the study.
     """
 
     observed: Mapping[str, np.ndarray]
     draws: Mapping[str, np.ndarray]
     predictive: Mapping[str, np.ndarray]
     baseline: Baseline | None
+    measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    observations: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,17 @@ class Study:
         baseline: ``(key, model) -> Baseline``, a classical answer to compare with.
         axes: How each series of x is drawn, by name (``"x"`` if x is one array).
         figures: Functions ``FigureInput -> (caption, matplotlib Figure)``.
-        load: Reads the observation from a data folder, for data that are not shipped.
-        parts: Other runs of the same world, by name.
+        load: Reads data that are not shipped: from a data folder to the observation,
+            or to a whole study where the model itself depends on the data.
+        parts: Other runs of the same world, by name; each returns a study.
+        measure: ``(key, model, posterior) -> numbers by name``, for what a study claims
+            about its posterior at other data than the observation.
+        observations: More observations that the one posterior is asked about, by name.
+        show: Maps x (one, or rows of many) to the series that the report draws, where x
+            itself is not what a reader would draw.
+        training: Settings of the training that differ from the default, by name.
+        num_validation: Test simulations of the verdict.
+        minutes: Measured time of a run, with its baseline, on two cores.
     """
 
     model: Model
@@ -88,3 +103,9 @@ class Study:
     figures: tuple[Callable[[FigureInput], tuple[str, Any]], ...] = ()
     load: Callable[[Path], Any] | None = None
     parts: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    measure: Callable[[Any, Model, Any], Mapping[str, float]] | None = None
+    observations: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    show: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    num_validation: int = 1000
+    minutes: float = 1.0

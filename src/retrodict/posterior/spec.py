@@ -112,6 +112,7 @@ class SettingsSpec(AbstractSpec):
     clip_norm: float
     linear_start: bool
     constant_shape: bool
+    grid_embedding: Literal["convolution", "local_average"] = "convolution"
 
     def build(self) -> Settings:
         """Return the settings."""

@@ -19,10 +19,19 @@ def report_content(result: Result) -> ReportContent:
         classical = component_draws({**baseline.draws, **model.derived(baseline.draws)})
     sims = result.simulations
     prior = {**sims.theta, **sims.derived}
-    observed = as_series(model.observed)
+    show = study.show or dict
+    observed = show(as_series(model.observed))
+    predictive = show(result.predictive) if result.predictive else {}
     draws = {**result.draws, **result.derived}
     shown = component_draws(draws)
-    figure_input = FigureInput(observed, draws, result.predictive, baseline)
+    figure_input = FigureInput(
+        observed,
+        draws,
+        predictive,
+        baseline,
+        result.measured,
+        result.observations,
+    )
     return ReportContent(
         title=study.title or model.name,
         field=study.field,
@@ -42,7 +51,7 @@ def report_content(result: Result) -> ReportContent:
         baseline_method=baseline.method if baseline else "",
         baseline_diagnostics=baseline.diagnostics if baseline else {},
         observed=observed,
-        predictive=result.predictive,
+        predictive=predictive,
         axes=study.axes,
         train=record.train,
         validation=record.validation,
@@ -57,6 +66,7 @@ def report_content(result: Result) -> ReportContent:
         provenance=_provenance(result),
         figures=_own_figures(study, figure_input),
         scores=result.summary.get("baseline", {}).get("scores", {}),
+        measured=result.measured,
     )
 
 

@@ -51,6 +51,7 @@ class ReportContent:
         figures: ``(caption, figure)`` of the study's own, or the exception in place of
             a figure that failed.
         scores: Distances to the baseline, such as ``{"c2st": 0.53}``.
+        measured: What the study measured on its posterior, by name.
     """
 
     title: str
@@ -81,6 +82,7 @@ class ReportContent:
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     figures: tuple[tuple[str, Any], ...] = ()
     scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def derived_names(self) -> tuple[str, ...]:

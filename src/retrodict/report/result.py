@@ -1,7 +1,7 @@
 """What a run found, and its summary as plain values, equal for equal seeds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Result:
         predictive: Simulations at posterior draws, by series; may be empty.
         baseline: The classical answer, if it was asked for and there is one.
         scores: Distances between posterior and baseline.
+        measured: What the study measured on its posterior.
+        observations: Draws for every named observation of the study.
         timings: Seconds of every step.
         command: How the run was started.
         out: The folder of the files.
@@ -53,6 +55,8 @@ class Result:
     predictive: Mapping[str, np.ndarray]
     baseline: Baseline | None
     scores: Mapping[str, float]
+    measured: Mapping[str, float] = field(default_factory=dict)
+    observations: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     timings: Mapping[str, float]
     command: str
     out: Path
@@ -73,8 +77,25 @@ class Result:
         }
         if self.baseline is not None:
             content["baseline"] = summarize_baseline(model, self.baseline, self.scores)
+        if self.observations:
+            content["observations"] = self._observations()
+        if self.measured:
+            content["measured"] = dict(self.measured)
         content |= {
             "validation": self.verdict.to_dict(),
             "timings": {name: round(value, 3) for name, value in self.timings.items()},
         }
         return strict_json(content)
+
+    def _observations(self) -> list[dict[str, Any]]:
+        model = self.study.model
+        targets = {field.name for field in model.targets.fields}
+        rows = []
+        for name, draws in self.observations.items():
+            groups = {"parameters": {}, "derived": {}}
+            for quantity, values in draws.items():
+                group = "parameters" if quantity in targets else "derived"
+                groups[group][quantity] = values
+            row = {k: summarize_draws(v, model.units) for k, v in groups.items()}
+            rows.append({"name": name} | row)
+        return rows

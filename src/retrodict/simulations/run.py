@@ -106,7 +106,7 @@ def campaign_of(model: Model, seed: int, stream: str = "simulate") -> Campaign:
     is_jax = isinstance(model.simulator, JaxSimulator)
     if is_jax:
         check_shapes(model, {k: v.shape for k, v in trace_simulator(model).items()})
-    size = JAX_BLOCK if is_jax else PYTHON_BLOCK
+    size = (model.block_size or JAX_BLOCK) if is_jax else PYTHON_BLOCK
     return Campaign(model, check_seed(seed), stream, size)
 
 

@@ -6,9 +6,19 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
-from ..estimators import MLP, Convolution, Estimator, Joined, SplineCoupling
+from ..estimators import (
+    MLP,
+    Convolution,
+    Estimator,
+    Joined,
+    LocalAverage,
+    SplineCoupling,
+)
 from ..estimators.mlp import quantile_edges
 from .settings import Settings
+
+
+GRID_KINDS = {"convolution": Convolution, "local_average": LocalAverage}
 
 
 def build_estimator(
@@ -33,11 +43,12 @@ def build_estimator(
     """
     key_embedding, key_density = jr.split(key)
     vectors, grids = split_series(shapes)
+    grid_kind = GRID_KINDS[settings.grid_embedding]
     parts, selected = [], []
     for index, name in enumerate(grids):
         key_grid = jr.fold_in(key_embedding, index)
         parts.append(
-            Convolution(key_grid, name, shapes[name], out_dim=settings.context_dim)
+            grid_kind(key_grid, name, shapes[name], out_dim=settings.context_dim)
         )
         selected.append((name,))
     if vectors:

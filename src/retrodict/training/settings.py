@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass, replace
 
 
+GRID_EMBEDDINGS = ("convolution", "local_average")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Architecture and schedule of one training.
@@ -27,6 +30,8 @@ class Settings:
         linear_start: Whether training starts at a linear regression.
         constant_shape: Whether x moves the location of the density only, not its scale
             and shape.
+        grid_embedding: How series with more than one axis are embedded:
+            ``"convolution"`` or ``"local_average"``.
     """
 
     num_members: int = 5
@@ -46,12 +51,18 @@ class Settings:
     clip_norm: float = 5.0
     linear_start: bool = True
     constant_shape: bool = False
+    grid_embedding: str = "convolution"
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "warmup_fraction"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ValueError(f"{name}: Expected a number in (0, 1); got {value}.")
+        if self.grid_embedding not in GRID_EMBEDDINGS:
+            raise ValueError(
+                f"grid_embedding: Expected one of {list(GRID_EMBEDDINGS)}; got "
+                f"{self.grid_embedding!r}."
+            )
         for name in ("num_members", "num_layers", "num_bins", "epochs", "batch_size"):
             value = getattr(self, name)
             if value < 1:

@@ -42,11 +42,13 @@ class Budget:
         num_chains: Chains, run side by side.
         num_warmup: Iterations per chain that adapt step size and mass matrix.
         num_samples: Iterations per chain that are kept.
+        max_tree_depth: A trajectory has at most two to this power steps.
     """
 
     num_chains: int = 4
     num_warmup: int = 500
     num_samples: int = 1000
+    max_tree_depth: int = 10
 
 
 def nuts(
@@ -54,6 +56,8 @@ def nuts(
     model: Model,
     log_likelihood: LogLikelihood,
     budget: Budget | None = None,
+    *,
+    starts: Mapping[str, np.ndarray] | None = None,
 ) -> Baseline:
     """Sample the posterior of all parameters of ``model`` under ``log_likelihood``.
 
@@ -63,6 +67,7 @@ def nuts(
         log_likelihood: Log-density of the data, in nats, for the dictionary of one
             theta; compiled and differentiated in float64.
         budget: Chains and their lengths.
+        starts: Rows of theta, one per chain, instead of the best of many prior draws.
 
     Returns:
         Draws of every sampled parameter, chain after chain, and as diagnostics the
@@ -72,8 +77,12 @@ def nuts(
     key_start, key_chains = jr.split(key)
     with jax.enable_x64(True):
         log_density = _log_density(model, log_likelihood)
-        starts = _starts(key_start, model, log_density, budget.num_chains)
-        u, divergences = _run_chains(key_chains, log_density, starts, budget)
+        if starts is None:
+            points = _starts(key_start, model, log_density, budget.num_chains)
+        else:
+            flat = model.prior.space.flatten(starts)
+            points = jnp.asarray(model.prior.space.unconstrain(flat))
+        u, divergences = _run_chains(key_chains, log_density, points, budget)
         theta = np.asarray(model.prior.space.constrain(u), dtype=np.float64)
     return Baseline(
         method=METHOD,
@@ -96,6 +105,7 @@ def _run_chains(
     kernel = NUTS(
         potential_fn=lambda u: -log_density(u),
         dense_mass=True,  # a third of the steps: rates are strongly correlated
+        max_tree_depth=budget.max_tree_depth,
     )
 
     def step(state: HMCState, _: None) -> tuple[HMCState, tuple[Array, Array]]:

@@ -43,7 +43,7 @@ def solve_rk4(
     """
 
     def step(state: State, _: None) -> tuple[State, None]:
-        return _rk4_step(vector_field, state, 1 / steps), None
+        return rk4_step(vector_field, state, 1 / steps), None
 
     def unit(state: State, _: None) -> tuple[State, State]:
         state, _ = jax.lax.scan(step, state, None, length=steps)
@@ -52,7 +52,8 @@ def solve_rk4(
     return jax.lax.scan(unit, initial, None, length=num_saves)[1]
 
 
-def _rk4_step(f: Callable[[State], State], y: State, h: float) -> State:
+def rk4_step(f: Callable[[State], State], y: State, h: float) -> State:
+    """Take one step of length ``h``; the state may hold NumPy or JAX arrays."""
     k1 = f(y)
     k2 = f(_move(y, k1, h / 2))
     k3 = f(_move(y, k2, h / 2))

@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from retrodict.worlds import _lorenz96 as system
+from retrodict.worlds import _lorenz96_landscape as landscape
+from retrodict.worlds import lorenz96
+
+
+def test_states_are_those_of_a_tight_solver():
+    start = system.truth_numpy(8.0, 1)
+
+    def law(_, x):
+        nxt, last, before = np.roll(x, -1), np.roll(x, 1), np.roll(x, 2)
+        return (nxt - before) * last - x + 8.0
+
+    expected = solve_ivp(law, (0, 1), start, "DOP853", [0.5, 1.0], rtol=1e-10).y.T
+    ours = system.integrate_numpy(start, 8.0, interval=0.5, num_saves=2)
+    np.testing.assert_allclose(ours, expected, atol=1e-3)
+    with jax.enable_x64(True):
+        F = jnp.asarray(8.0)
+        compiled = system.integrate(jnp.asarray(start), F, interval=0.5, num_saves=2)
+    np.testing.assert_allclose(compiled, ours, atol=1e-9)
+
+
+def test_the_two_scale_tendency_is_the_textbook_one():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=36), rng.normal(size=360)
+    F, h, c, b = 10.0, 1.0, 9.0, 8.0
+    dX = -np.roll(X, 1) * (np.roll(X, 2) - np.roll(X, -1)) - X + F
+    dX -= h * c * Y.reshape(36, 10).mean(1)
+    dY = -b * np.roll(Y, -1) * (np.roll(Y, -2) - np.roll(Y, 1)) - Y
+    dY = c * (dY + h / 10 * np.repeat(X, 10))
+    with jax.enable_x64(True):
+        theta = system.Climate(*map(jnp.asarray, (F, h, c, b)))
+        ours = system.tendency_two_scale((jnp.asarray(X), jnp.asarray(Y)), theta)
+    np.testing.assert_allclose(ours[0], dX, rtol=1e-12)
+    np.testing.assert_allclose(ours[1], dY, rtol=1e-12)
+
+
+def test_energy_balances_in_the_long_run():
+    """<x^2> = F <x> within 1 % on 20 members; the full test asks for .5 %."""
+
+    def member(key):
+        start = system.settle(key, jnp.float32(8.0))
+        field = system.integrate(start, jnp.float32(8.0), interval=0.5, num_saves=80)
+        return jnp.stack([field.mean(), (field**2).mean()])
+
+    found = jax.jit(jax.vmap(member))(jr.split(jr.key(0), 20))
+    mean, square = np.asarray(found).mean(0)
+    assert square / (8 * mean) == pytest.approx(1, abs=0.01)
+    assert mean == pytest.approx(2.334, abs=0.03)
+
+
+def test_summaries_of_numpy_and_jax_are_equal():
+    field = np.random.RandomState(0).standard_normal((50, 40))
+    six = lorenz96.summarize(field)
+    assert six[1] == pytest.approx(field.var(0).mean())
+    np.testing.assert_allclose(lorenz96.summarize(jnp.asarray(field)), six, atol=1e-5)
+
+
+def test_local_maxima_grow_with_the_window():
+    counts = {T: landscape.count_maxima(landscape.landscape(T)) for T in (2.0, 5.0)}
+    assert counts[2.0] == 1
+    assert counts[5.0] > 100
+
+
+@pytest.mark.worlds
+def test_the_landscape_defeats_gradients_and_chains():
+    study = landscape.landscape_study()
+    numbers = study.baseline(jr.key(0), study.model).diagnostics
+    assert numbers["T = 2: Adam runs that succeed"] == 20
+    assert numbers["T = 10: Adam runs that succeed"] < 3
+    assert numbers["T = 10: local maxima"] > 500
+    assert numbers["T = 2: NUTS R-hat"] < 1.05
+    assert numbers["T = 10: NUTS R-hat"] > 1.5
+
+
+@pytest.mark.worlds
+def test_the_synthetic_likelihood_and_the_moments():
+    study = lorenz96.study()
+    found = study.baseline(jr.key(0), study.model)
+    assert 0.05 < found.draws["F"].std() < 0.075
+    numbers = found.diagnostics
+    assert numbers["F = 8: imbalance of energy (%)"] < 0.5
+    assert numbers["F = 10: imbalance of energy (%)"] < 0.5
+    assert numbers["F = 8: variance of x"] == pytest.approx(13.22, abs=0.1)
+    assert numbers["F = 10: mean of x"] == pytest.approx(2.586, abs=0.02)
