@@ -1,0 +1,72 @@
+r"""Which parameters the data determine, and along which ridge they do not.
+
+The posterior's covariance is compared with the prior's in unconstrained coordinates:
+contraction :math:`1 - \sigma^2_{post}/\sigma^2_{prior}` per parameter, and the
+eigenvectors of the posterior covariance in units of the prior, from the most to the
+least determined combination.
+
+Source: contraction as in Schad, Betancourt and Vasishth (2021), arXiv:1904.12765.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+
+if TYPE_CHECKING:
+    from .answer import MapAnswer
+
+# A parameter whose posterior is a third as wide as its prior is known from the prior
+# and its ridge as much as from the data: contraction below 1 - 1/9.
+IDENTIFIED_FROM = 8 / 9
+NUM_PRIOR_DRAWS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Identified:
+    """What the data say about each parameter and each combination.
+
+    Attributes:
+        contraction: Share of the prior variance removed by the data, by component.
+        unidentified: Components with a contraction below 8/9.
+        directions: Unit vectors of the prior-standardized coordinates, one per row,
+            the best determined first.
+        widths: Posterior sd along each, in prior sds.
+    """
+
+    contraction: dict[str, float]
+    unidentified: tuple[str, ...]
+    directions: Float[np.ndarray, "dim dim"]
+    widths: Float[np.ndarray, " dim"]
+
+
+def identify(answer: "MapAnswer") -> Identified:
+    """Compare an answer's posterior with the prior of its problem."""
+    prior = answer.problem.prior
+    if prior is None:
+        return Identified({}, (), np.zeros((0, 0)), np.zeros(0))
+    space = prior.space
+    draws = space.flatten(prior.sample(jax.random.key(0), NUM_PRIOR_DRAWS))
+    sd = np.std(space.unconstrain(draws), axis=0)
+    covariance = answer.normal.covariance / sd[:, None] / sd
+    values, vectors = np.linalg.eigh(covariance)
+    shares = 1 - np.diag(covariance)
+    names = _coordinates(answer)
+    contraction = {n: float(s) for n, s in zip(names, shares, strict=True)}
+    weak = tuple(n for n, share in contraction.items() if share < IDENTIFIED_FROM)
+    return Identified(contraction, weak, vectors.T, np.sqrt(np.maximum(values, 0)))
+
+
+def _coordinates(answer: "MapAnswer") -> list[str]:
+    """Name the unconstrained coordinates; a simplex has fewer than components."""
+    names = []
+    for field in answer.space.fields:
+        size = field.support.unconstrained_size
+        same = size == field.size
+        names += (
+            field.components if same else [f"{field.name}~{i}" for i in range(size)]
+        )
+    return names
