@@ -35,11 +35,13 @@ class Baseline:
         draws: Posterior draws ``(n, *shape)`` of each sampled parameter.
         diagnostics: Numbers that say whether the method itself can be trusted, such
             as the largest R-hat.
+        rivals: Answers of further methods to the same question, shown beside.
     """
 
     method: str
     draws: Mapping[str, np.ndarray]
     diagnostics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    rivals: tuple["Baseline", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class FigureInput:
         draws: Posterior draws ``(n, *shape)`` of targets and derived quantities.
         predictive: Simulated series ``(n, *x_shape)`` at posterior draws.
         baseline: The classical answer, if it was computed.
+        posterior: The amortized posterior, for a figure that asks it about other data.
     """
 
     observed: Mapping[str, np.ndarray]
     draws: Mapping[str, np.ndarray]
     predictive: Mapping[str, np.ndarray]
     baseline: Baseline | None
+    posterior: Any = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,29 @@ from .answer import MapAnswer
 from .map_fit import map_fit
 from .problem import Problem
 from .term import Term
+from .twin import (
+    FieldAnswer,
+    Grid,
+    Network,
+    Sensor,
+    Twin,
+    fit_twin,
+    network_problem,
+    sweep_residual_sigma,
+)
 
 
-__all__ = ["MapAnswer", "Problem", "Term", "map_fit"]
+__all__ = [
+    "FieldAnswer",
+    "Grid",
+    "MapAnswer",
+    "Network",
+    "Problem",
+    "Sensor",
+    "Term",
+    "Twin",
+    "fit_twin",
+    "map_fit",
+    "network_problem",
+    "sweep_residual_sigma",
+]

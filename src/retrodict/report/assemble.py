@@ -22,7 +22,9 @@ def report_content(result: Result) -> ReportContent:
     observed = as_series(model.observed)
     draws = {**result.draws, **result.derived}
     shown = component_draws(draws)
-    figure_input = FigureInput(observed, draws, result.predictive, baseline)
+    figure_input = FigureInput(
+        observed, draws, result.predictive, baseline, result.posterior
+    )
     return ReportContent(
         title=study.title or model.name,
         field=study.field,

@@ -13,7 +13,9 @@ from ..model import Study
 
 WORLDS = MappingProxyType(
     {
+        "beam": "A cantilever under load: its stiffness from displacement sensors.",
         "hare_lynx": "Hare and lynx pelts 1900 to 1920: a predator and its prey.",
+        "heater": "A real heater and its sensor: what one temperature can tell.",
         "influenza": "An outbreak in a boarding school in 1978: how infectious was it?",
         "two_moons": "A benchmark whose exact posterior is two thin crescents.",
     }
