@@ -169,7 +169,10 @@ def test_inferred_noise_scale_matches_the_closed_form_mode():
     s = answer.theta["s"]
     slope = -50 / s + np.sum(y**2) / s**3 - 1 / s - np.log(s) / 0.25 / s
     assert abs(slope * s) < 1e-4
-    curvature = 2 * np.sum(y**2) / s**2 + 4  # of the loss in log s
+    mode = answer.normal.mean[0]  # of log s
+    gradient = 50 - np.sum(y**2) * np.exp(-2 * mode) + 4 * mode
+    assert abs(gradient) < 1e-4
+    curvature = 2 * np.sum(y**2) * np.exp(-2 * mode) + 4
     assert answer.normal.covariance[0, 0] == pytest.approx(1 / curvature, rel=1e-4)
 
 

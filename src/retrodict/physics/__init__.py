@@ -5,8 +5,11 @@ and the weights of a function; :func:`map_fit` finds its maximum and its curvatu
 """
 
 from .answer import MapAnswer
+from .fields import apply_mlp, init_mlp
+from .law import Law
 from .map_fit import map_fit
 from .problem import Problem
+from .shooting import Learned, Series, shooting_problem
 from .term import Term
 from .twin import (
     FieldAnswer,
@@ -23,14 +26,20 @@ from .twin import (
 __all__ = [
     "FieldAnswer",
     "Grid",
+    "Law",
+    "Learned",
     "MapAnswer",
     "Network",
     "Problem",
     "Sensor",
+    "Series",
     "Term",
     "Twin",
+    "apply_mlp",
     "fit_twin",
+    "init_mlp",
     "map_fit",
     "network_problem",
+    "shooting_problem",
     "sweep_residual_sigma",
 ]

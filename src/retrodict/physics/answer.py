@@ -50,6 +50,7 @@ class MapAnswer:
         terms: Every log-density at the MAP, in nats, by name.
         curvature: The inverse Hessian there.
         ensemble: Flat unknowns of the ensemble's members, ``(members, total)``.
+        normal: The posterior of the parameters: normal in unconstrained coordinates.
         seconds: Wall-clock time of the fit.
     """
 
@@ -60,6 +61,7 @@ class MapAnswer:
     terms: Mapping[str, float]
     curvature: Curvature
     ensemble: Float[np.ndarray, "members total"]
+    normal: NormalInSpace
     seconds: float
 
     @property
@@ -81,17 +83,6 @@ class MapAnswer:
     def space(self) -> Space:
         """The parameters' names and supports."""
         return self.problem.prior.space if self.problem.prior else Space(())
-
-    @cached_property
-    def normal(self) -> NormalInSpace:
-        """The posterior of the parameters: normal in unconstrained coordinates."""
-        dim = self.problem.dim
-        if len(self.ensemble) > dim + 1:
-            u = self.ensemble[:, :dim]
-            return NormalInSpace(
-                self.space, u.mean(0), np.atleast_2d(np.cov(u, rowvar=False))
-            )
-        return NormalInSpace(self.space, self.z[:dim], self.curvature.covariance)
 
     @cached_property
     def warnings(self) -> tuple[PosteriorWarning, ...]:
@@ -165,6 +156,13 @@ class MapAnswer:
         return arviz_base.from_dict(
             {"posterior": {k: v[None] for k, v in draws.items()}}
         )
+
+    def unflatten(self, z: Float[np.ndarray, " total"]) -> tuple[dict[str, Array], Any]:
+        """Split flat unknowns ``z``, such as a member's, into parameters and weights."""
+        with jax.enable_x64(True):
+            dim = self.problem.dim
+            weights = ravel_pytree(self.weights)[1](jnp.asarray(z[dim:]))
+            return self.problem.theta(jnp.asarray(z[:dim])), weights
 
     def propagate(
         self, function: Callable[[Any, Any], Array]

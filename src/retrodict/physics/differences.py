@@ -193,10 +193,12 @@ class Boundary:
         def residual(unknown: Array) -> Array:
             return self._residual(theta, self._spread(unknown))
 
-        unknown = jnp.zeros(len(self.active))
-        for _ in range(NEWTON_STEPS):
+        def newton(unknown: Array, _: None) -> tuple[Array, None]:
             matrix = jax.jacfwd(residual)(unknown)
-            unknown -= jnp.linalg.solve(matrix, residual(unknown))
+            return unknown - jnp.linalg.solve(matrix, residual(unknown)), None
+
+        start = jnp.zeros(len(self.active))
+        unknown, _ = jax.lax.scan(newton, start, None, length=NEWTON_STEPS)
         return self._field(self._spread(unknown))
 
     def _spread(self, unknown: Array) -> Array:

@@ -10,7 +10,7 @@ with the residuals :math:`r` of all normal terms, the exact Hessian of the remai
 solves the heat equation, 60 steps left a relative error of the field of 8e-6; with the
 diagonal (Marquardt) 9e-2 and with the average (Levenberg) 5e-4.
 
-Why our own: optimistix's Levenberg-Marquardt takes residuals only, and a log-normal or
+Why our own: Levenberg-Marquardt of a library takes residuals only, and a log-normal or
 gamma prior of a parameter, or the :math:`\log\sigma` of an inferred noise, is none; its
 Jacobian goes through all rows at once, where here one row is differentiated at a time.
 

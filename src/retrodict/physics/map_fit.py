@@ -12,11 +12,16 @@ from .._core.compilation import use_compilation_cache
 from .._core.errors import ModelError
 from .._core.progress import progress
 from .._core.seeds import check_seed, stream_key
+from ..model import Space
 from .answer import MapAnswer, Search
 from .curvature import Curvature, curvature
+from .gaussian import NormalInSpace
 from .gauss_newton import GaussNewton, Tolerance, search
 from .general import bfgs, descend
 from .problem import Objective, Problem
+
+
+RECENTER_STEPS = 40
 
 
 def map_fit(
@@ -32,8 +37,9 @@ def map_fit(
     """Maximize a log-posterior over parameters and weights, in float64.
 
     Where the data terms are normal, by damped Gauss-Newton; otherwise by Adam and BFGS.
-    The uncertainty of the parameters is that of a normal distribution with the
-    curvature of the maximum, weights marginalized (Laplace), or of an ensemble.
+    The uncertainty of the parameters is a normal distribution in their unconstrained
+    coordinates, about the mode there and with its curvature, weights marginalized
+    (Laplace), or that of an ensemble. The MAP is the mode of the density of theta.
 
     Args:
         problem: What is unknown, and the log-densities.
@@ -79,9 +85,12 @@ def map_fit(
         if adam_steps or not squares:
             z = descend(objective.loss, z, adam_steps if squares else 1000)
         found = _minimize(objective, z, settings, squares)
-        shape = curvature(objective, jnp.asarray(found.z))
+        center, shape = _laplace(problem, found, settings, squares)
         ensemble = _ensemble(key, objective, found.z, settings, members)
-        return _answer(objective, found, shape, ensemble, time.perf_counter() - begun)
+        posterior = NormalInSpace(*_moments(problem, center, shape, ensemble))
+        return _answer(
+            objective, found, shape, ensemble, posterior, time.perf_counter() - begun
+        )
 
 
 def _minimize(
@@ -94,6 +103,33 @@ def _minimize(
     with progress("Fitting", total=settings.max_steps) as bar:
         state = search(solver, z, bar)
     return Search(np.asarray(state.z), bool(solver.converged(state)), int(state.steps))
+
+
+def _laplace(
+    problem: Problem, found: Search, settings: Tolerance, squares: bool
+) -> tuple[Float[np.ndarray, " total"], Curvature]:
+    """Return the mode in unconstrained coordinates and the curvature there."""
+    z = jnp.asarray(found.z)
+    objective = Objective(problem, z, in_coordinates=True)
+    fields = problem.prior.space.fields if problem.prior else ()
+    if any(field.support.kind != "real" for field in fields):
+        brief = Tolerance(settings.gradient, min(settings.max_steps, RECENTER_STEPS))
+        z = jnp.asarray(_minimize(objective, z, brief, squares).z)
+    return np.asarray(z), curvature(objective, z)
+
+
+def _moments(
+    problem: Problem,
+    center: Float[np.ndarray, " total"],
+    shape: Curvature,
+    ensemble: Float[np.ndarray, "members total"],
+) -> tuple[Space, np.ndarray, np.ndarray]:
+    """Return the space, mean and covariance of the parameters' coordinates."""
+    dim, space = problem.dim, problem.prior.space if problem.prior else Space(())
+    if len(ensemble) > dim + 1:
+        u = ensemble[:, :dim]
+        return space, u.mean(0), np.cov(u, rowvar=False).reshape(dim, dim)
+    return space, center[:dim], shape.covariance
 
 
 def _ensemble(
@@ -131,6 +167,7 @@ def _answer(
     found: Search,
     shape: Curvature,
     ensemble: Float[np.ndarray, "members total"],
+    normal: NormalInSpace,
     seconds: float,
 ) -> MapAnswer:
     theta, weights = objective.split(jnp.asarray(found.z))
@@ -143,6 +180,7 @@ def _answer(
         terms={k: float(v) for k, v in values.items()},
         curvature=shape,
         ensemble=ensemble,
+        normal=normal,
         seconds=seconds,
     )
 

@@ -155,6 +155,13 @@ class Objective:
     the prior. Densities are those of theta, not of its unconstrained coordinates: no
     Jacobian enters, so the minimum is the MAP of theta itself.
 
+    Args:
+        problem: What it is made of.
+        start: A point, to learn shapes from.
+        in_coordinates: Take the density of the unconstrained coordinates instead, with
+            the Jacobian: a normal distribution about its mode is the better
+            approximation, and for parameters that are real the same.
+
     Attributes:
         problem: What it is made of.
         unravel: Flat weights to their pytree.
@@ -163,8 +170,15 @@ class Objective:
         precision: :math:`1/s_w^2` of each weight.
     """
 
-    def __init__(self, problem: Problem, start: Float[Array, " total"]):
+    def __init__(
+        self,
+        problem: Problem,
+        start: Float[Array, " total"],
+        *,
+        in_coordinates: bool = False,
+    ):
         self.problem = problem
+        self.in_coordinates = in_coordinates
         weights = problem.init(jax.random.key(0)) if problem.init else None
         flat, self.unravel = ravel_pytree(weights)
         self.num_weights = flat.size
@@ -185,7 +199,8 @@ class Objective:
     def loss(self, z: Float[Array, " total"]) -> Float[Array, ""]:
         """Return the negative log-posterior, in nats (up to the evidence)."""
         theta, weights = self.split(z)
-        return -sum(self.problem.log_densities(theta, weights).values())
+        total = sum(self.problem.log_densities(theta, weights).values())
+        return -total - self._log_volume(z)
 
     def rest(self, z: Float[Array, " total"]) -> Float[Array, ""]:
         """Return what is neither a squared residual nor the prior of the weights."""
@@ -198,7 +213,7 @@ class Objective:
                 total -= term.log_density(theta, weights)
         if self.problem.prior is not None:
             total -= self.problem.prior.log_density(theta)
-        return total
+        return total - self._log_volume(z)
 
     def residuals(self, z: Float[Array, " total"]) -> Float[Array, " num_residuals"]:
         """Return the standardized residuals of all normal terms."""
@@ -216,6 +231,140 @@ class Objective:
     def _normal_terms(self) -> list[Term]:
         pairs = zip(self.problem.terms, self.normal, strict=True)
         return [term for term, normal in pairs if normal]
+
+    def _log_volume(self, z: Array) -> Array:
+        if self.problem.prior is None or not self.in_coordinates:
+            return jnp.zeros(())
+        return self.problem.prior.space.log_det(z[: self.problem.dim])
+
+    def _over_rows(self, term: Term, z: Array) -> tuple[Array, Array]:
+        theta, weights = self.split(z)
+        if term.rows is None:
+            return standardized(term.law(theta, weights, None))
+        return jax.vmap(lambda row: standardized(term.law(theta, weights, row)))(
+            term.rows
+        )
+
+    def _term_jacobian(self, term: Term, z: Array) -> Array:
+        def one(z: Array, row: Any) -> Array:
+            return standardized(term.law(*self.split(z), row))[0]
+
+        if term.rows is None:
+            return jax.jacfwd(one)(z, None)
+        # A point has few residuals and many unknowns, a trajectory the reverse.
+        row = jax.tree.map(lambda a: a[0], term.rows)
+        many = jax.eval_shape(one, z, row).size > z.size // 2
+        differentiate = jax.jacfwd if many else jax.jacrev
+        jacobian = jax.vmap(differentiate(one), (None, 0))(z, term.rows)
+        return jacobian.reshape(-1, z.size)
+
+
+def log_weight_prior(weights: Any, scale: Any) -> Float[Array, ""]:
+    """Return the log-density of independent normal weights with mean 0, in nats."""
+    scales = weight_scales(weights, scale)
+    flat = ravel_pytree(weights)[0]
+    return jnp.sum(dist.Normal(0.0, scales).log_prob(flat))
+
+
+def weight_scales(weights: Any, scale: Any) -> Float[Array, " num_weights"]:
+    """Spread a scale, or a pytree prefix of scales, over all weights, flat."""
+    full = jax.tree.map(
+        lambda s, part: jax.tree.map(lambda w: jnp.full(jnp.shape(w), s), part),
+        scale,
+        weights,
+    )
+    return ravel_pytree(full)[0]
+
+
+class Objective:
+    r"""The negative log-posterior of a problem as one function of one flat vector.
+
+    Split for Gauss-Newton into :math:`\frac12 |r(z)|^2 + h(z)`: standardized residuals
+    of all normal terms, and the rest: their :math:`\log\sigma`, every other density,
+    the prior. Densities are those of theta, not of its unconstrained coordinates: no
+    Jacobian enters, so the minimum is the MAP of theta itself.
+
+    Args:
+        problem: What it is made of.
+        start: A point, to learn shapes from.
+        in_coordinates: Take the density of the unconstrained coordinates instead, with
+            the Jacobian: a normal distribution about its mode is the better
+            approximation, and for parameters that are real the same.
+
+    Attributes:
+        problem: What it is made of.
+        unravel: Flat weights to their pytree.
+        num_weights: Number of weights.
+        normal: For each term, whether it is normal.
+        precision: :math:`1/s_w^2` of each weight.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        start: Float[Array, " total"],
+        *,
+        in_coordinates: bool = False,
+    ):
+        self.problem = problem
+        self.in_coordinates = in_coordinates
+        weights = problem.init(jax.random.key(0)) if problem.init else None
+        flat, self.unravel = ravel_pytree(weights)
+        self.num_weights = flat.size
+        theta = problem.theta(start[: problem.dim])
+        self.normal = tuple(t.is_normal(theta, weights) for t in problem.terms)
+        self.precision = (
+            1 / weight_scales(weights, problem.weight_scale) ** 2
+            if problem.init
+            else jnp.zeros(0)
+        )
+
+    def split(self, z: Float[Array, " total"]) -> tuple[dict[str, Array], Any]:
+        """Return named parameters and weights at a flat vector."""
+        dim = self.problem.dim
+        weights = self.unravel(z[dim:]) if self.num_weights else None
+        return self.problem.theta(z[:dim]), weights
+
+    def loss(self, z: Float[Array, " total"]) -> Float[Array, ""]:
+        """Return the negative log-posterior, in nats (up to the evidence)."""
+        theta, weights = self.split(z)
+        total = sum(self.problem.log_densities(theta, weights).values())
+        return -total - self._log_volume(z)
+
+    def rest(self, z: Float[Array, " total"]) -> Float[Array, ""]:
+        """Return what is neither a squared residual nor the prior of the weights."""
+        theta, weights = self.split(z)
+        total = jnp.zeros(())
+        for term, normal in zip(self.problem.terms, self.normal, strict=True):
+            if normal:
+                total += jnp.sum(self._over_rows(term, z)[1])
+            else:
+                total -= term.log_density(theta, weights)
+        if self.problem.prior is not None:
+            total -= self.problem.prior.log_density(theta)
+        return total - self._log_volume(z)
+
+    def residuals(self, z: Float[Array, " total"]) -> Float[Array, " num_residuals"]:
+        """Return the standardized residuals of all normal terms."""
+        parts = [self._over_rows(t, z)[0].reshape(-1) for t in self._normal_terms]
+        return jnp.concatenate([*parts, jnp.zeros(0)])
+
+    def jacobian(
+        self, z: Float[Array, " total"]
+    ) -> Float[Array, "num_residuals total"]:
+        """Differentiate the residuals, row by row where a term has rows."""
+        parts = [self._term_jacobian(term, z) for term in self._normal_terms]
+        return jnp.concatenate([*parts, jnp.zeros((0, z.size))])
+
+    @cached_property
+    def _normal_terms(self) -> list[Term]:
+        pairs = zip(self.problem.terms, self.normal, strict=True)
+        return [term for term, normal in pairs if normal]
+
+    def _log_volume(self, z: Array) -> Array:
+        if self.problem.prior is None or not self.in_coordinates:
+            return jnp.zeros(())
+        return self.problem.prior.space.log_det(z[: self.problem.dim])
 
     def _over_rows(self, term: Term, z: Array) -> tuple[Array, Array]:
         theta, weights = self.split(z)

@@ -268,13 +268,13 @@ def _fit_network(twin: Twin, settings: Network, seed: int) -> FieldAnswer:
         del theta
         return jax.vmap(lambda p: field(weights, p))(jnp.asarray(where))
 
-    return FieldAnswer("network (PINN), MAP and Laplace", fit, evaluate)
+    return FieldAnswer("network (PINN), Laplace", fit, evaluate)
 
 
 def _fit_grid(twin: Twin, grid: Grid, seed: int) -> FieldAnswer:
     solve = _solver(twin, grid)
     fit = map_fit(grid_problem(twin, grid), seed=seed)
-    method = "grid, Gauss-Newton"
+    method = "grid, Gauss-Newton, Laplace"
     return FieldAnswer(method, fit, lambda theta, _, where: solve(theta, where))
 
 
@@ -364,7 +364,9 @@ def _resample(
         theta = {k: jnp.asarray(v) for k, v in fit.theta.items()}
 
         def violation(point: Array) -> Array:
-            value = twin.equation(field.jet(fit.weights, point, twin.derivatives), theta)
+            value = twin.equation(
+                field.jet(fit.weights, point, twin.derivatives), theta
+            )
             return jnp.sum((value / _scale(twin.residual_sigma, theta)) ** 2)
 
         squares = np.asarray(jax.jit(jax.vmap(violation))(jnp.asarray(candidates)))

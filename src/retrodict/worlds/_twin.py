@@ -20,7 +20,7 @@ def as_baseline(
     """Turn the answer of one representation into draws, with its diagnostics."""
     fit = answer.fit
     return Baseline(
-        f"{answer.method}, Laplace",
+        answer.method,
         fit.sample(key, NUM_DRAWS),
         _diagnostics(fit),
         rivals,

@@ -28,6 +28,7 @@ Deviation: readings are thinned from 1 to 10 s: they are rounded to .32 °C and 
 errors are correlated, so that independent errors every second would be far too small.
 """
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,12 +119,12 @@ def load(folder: Path) -> dict[str, np.ndarray]:
     path = folder / FILE if (folder / FILE).exists() else folder / "tclab" / FILE
     if not path.exists():
         raise DataError(f"--data: Expected {FILE} in {folder}; there is no such file.")
-    table = np.genfromtxt(path, delimiter=",", names=True)
-    if not {"Time", "T1"} <= set(table.dtype.names or ()):
-        raise DataError(
-            f"{path}: Expected the columns Time and T1; got {table.dtype.names}."
-        )
-    time, temperature = table["Time"], table["T1"]
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"Time", "T1"} <= rows[0].keys():
+        found = sorted(rows[0]) if rows else "no rows"
+        raise DataError(f"{path}: Expected the columns Time and T1; got {found}.")
+    time, temperature = (np.array([float(r[k]) for r in rows]) for k in ("Time", "T1"))
     return observe(np.interp(TIMES, time, temperature) - temperature[0], 800)
 
 
@@ -224,9 +225,7 @@ def study() -> Study:
         "A": Derived(combination_a, support="positive", unit="J s/K", label="$A$"),
         "B": Derived(combination_b, support="positive", unit="J/K", label="$B$"),
     }
-    model = Model(
-        prior, simulator, observed=_synthetic(), derive=derive, name="heater"
-    )
+    model = Model(prior, simulator, observed=_synthetic(), derive=derive, name="heater")
     return Study(
         model=model,
         title="A heater and its sensor",
