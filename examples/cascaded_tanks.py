@@ -16,7 +16,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import numpyro.distributions as dist
 
@@ -74,16 +73,19 @@ def train(u, y, scale, windows=(64, 256, None)):
     """Fit the law to a series with windows that grow to a free run."""
     series = Series(u[:, None], y[:, None], lambda state: state[1:], "sigma")
     learned = Learned(lambda key: init_mlp(key, SIZES), scale, PRIOR)
-    z = None
+    answer = None
     for window in windows:
+        length = window or len(y)
         problem = shooting_problem(
-            LAW, series, learned, _guess, window=window or len(y), joint_sigma=0.02
+            LAW, series, learned, _guess, window=length, joint_sigma=0.02
         )
-        starts = 2 * -(-(len(y) - 1) // (window or len(y)))
-        if z is not None:  # law and first state go on, the other states are anew
-            z = np.concatenate([z[: -num_starts + 2], np.zeros(starts - 2)])
-        answer = rd.map_fit(problem, start=z, max_steps=60, tolerance=1e-4)
-        z, num_starts = answer.z, starts
+        start = None
+        if answer is not None:  # law and first state go on, the other states are anew
+            others = answer.weights["starts"].size - 2
+            num_windows = -(-(len(y) - 1) // length)
+            kept = answer.z[: len(answer.z) - others]
+            start = np.concatenate([kept, np.zeros(2 * num_windows - 2)])
+        answer = rd.map_fit(problem, start=start, max_steps=60, tolerance=1e-4)
     return answer
 
 
@@ -94,7 +96,7 @@ def _guess(output):
 def initial_state(theta, weights, u, y):
     """Estimate both levels from the first samples."""
 
-    def law(unknown, none, row):
+    def law(unknown, *_):
         start = jnp.stack([unknown["upper"], unknown["lower"]])
         states = LAW.solve(theta, weights, start, u[:NUM_INITIAL, None])
         return dist.Normal(states[:NUM_INITIAL, 1], 0.02), y[:NUM_INITIAL]
@@ -120,7 +122,7 @@ def rmse(answer, u, y):
 
 
 def choose_scale(u, y):
-    """Return the scale of the correction's weights that predicts a held-out part best."""
+    """Return the scale of the correction that predicts a held-out part best."""
     cut = int(len(y) * (1 - HELD_OUT))
     errors = {}
     for scale in SCALES:

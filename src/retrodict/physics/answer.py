@@ -158,7 +158,7 @@ class MapAnswer:
         )
 
     def unflatten(self, z: Float[np.ndarray, " total"]) -> tuple[dict[str, Array], Any]:
-        """Split flat unknowns ``z``, such as a member's, into parameters and weights."""
+        """Split flat unknowns ``z``, such as a member's: parameters, weights."""
         with jax.enable_x64(True):
             dim = self.problem.dim
             weights = ravel_pytree(self.weights)[1](jnp.asarray(z[dim:]))

@@ -67,8 +67,7 @@ def curvature(objective: Objective, z: Float[Array, " total"]) -> Curvature:
     """
     dim, total = objective.problem.dim, z.size
     if total <= EXACT_UP_TO or not all(objective.normal):
-        hessian = np.asarray(jax.jit(jax.hessian(objective.loss))(z))
-        rows = _square_root(hessian)
+        rows = _square_root(_hessian(objective, z))
     else:
         jacobian = np.asarray(jax.jit(objective.jacobian)(z))
         zero = jnp.zeros((total, total)), jnp.zeros(total)
@@ -85,6 +84,20 @@ def curvature(objective: Objective, z: Float[Array, " total"]) -> Curvature:
     weak = np.abs(diagonal) < smallest
     root[weak, weak] = smallest
     return Curvature(root, scale, dim)
+
+
+def _hessian(
+    objective: Objective, z: Float[Array, " total"]
+) -> Float[np.ndarray, "total total"]:
+    """Difference the exact gradient: second derivatives of a solver compile slowly."""
+    gradient = jax.jit(jax.jacfwd(objective.loss))
+    columns = []
+    for index, value in enumerate(np.asarray(z)):
+        step = 1e-4 * max(1.0, abs(float(value)))
+        ends = [gradient(z.at[index].add(sign * step)) for sign in (1, -1)]
+        columns.append(np.asarray(ends[0] - ends[1]) / (2 * step))
+    matrix = np.stack(columns)
+    return (matrix + matrix.T) / 2
 
 
 def _square_root(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:

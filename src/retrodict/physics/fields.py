@@ -9,6 +9,7 @@ Source: Lagaris, Likas and Fotiadis (1998), arXiv:physics/9705023.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -48,10 +49,8 @@ class Jet:
 def init_mlp(key: Key[Array, ""], sizes: Sequence[int]) -> Layers:
     """Draw the weights of a tanh network: Glorot's variance, biases zero."""
     layers = []
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
-    for key_layer, (fan_in, fan_out) in zip(
-        jr.split(key, len(sizes) - 1), pairs, strict=True
-    ):
+    keys = jr.split(key, len(sizes) - 1)
+    for key_layer, (fan_in, fan_out) in zip(keys, pairwise(sizes), strict=True):
         scale = np.sqrt(2 / (fan_in + fan_out))
         matrix = scale * jr.normal(key_layer, (fan_out, fan_in), float)
         layers.append((matrix, jnp.zeros(fan_out)))
@@ -96,7 +95,7 @@ class NetworkField:
     def jet(
         self, weights: Layers, point: Float[Array, " dim"], derivatives: Sequence[str]
     ) -> Jet:
-        """Evaluate the field and the named derivatives, such as ``"t"`` and ``"xx"``."""
+        """Evaluate the field and derivatives, named ``"t"`` or ``"xx"``."""
         entries = {**named(self.domain, point).entries, "u": self(weights, point)}
         for word in derivatives:
             function = lambda p: self(weights, p)  # noqa: E731

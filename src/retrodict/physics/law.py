@@ -12,8 +12,8 @@ state.
 Source: Chen et al. (2018), arXiv:1806.07366; Rackauckas et al. (2020),
 arXiv:2001.04385; Bellen and Zennaro (2003), Numerical Methods for Delay Differential
 Equations, chapter 3.
-Deviation: no adjoint equation. A law has few weights and the search is Gauss-Newton, for
-which forward-mode derivatives of the discretized law are exact and cheaper.
+Deviation: no adjoint equation. A law has few weights and the search is Gauss-Newton,
+for which forward-mode derivatives of the discretized law are exact and cheaper.
 """
 
 from collections.abc import Callable

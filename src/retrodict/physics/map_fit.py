@@ -15,8 +15,8 @@ from .._core.seeds import check_seed, stream_key
 from ..model import Space
 from .answer import MapAnswer, Search
 from .curvature import Curvature, curvature
-from .gaussian import NormalInSpace
 from .gauss_newton import GaussNewton, Tolerance, search
+from .gaussian import NormalInSpace
 from .general import bfgs, descend
 from .problem import Objective, Problem
 
@@ -61,8 +61,13 @@ def map_fit(
             asked for and a term is not normal.
 
     Example:
-        >>> answer = map_fit(problem)
-        >>> answer.summary()["C"]["mean"]
+        >>> def law(theta, weights, row):
+        ...     return dist.Normal(theta["rate"], 0.1), row
+        >>> terms = [rd.Term("data", law, np.array([1.1, 0.9]))]
+        >>> prior = rd.Prior(rate=dist.LogNormal(0.0, 1.0))
+        >>> answer = map_fit(rd.Problem(terms, prior=prior))
+        >>> round(answer.summary()["rate"]["sd"], 2)
+        0.07
     """
     check_seed(seed)
     use_compilation_cache()

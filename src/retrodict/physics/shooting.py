@@ -87,7 +87,7 @@ def shooting_problem(
         ModelError: If there are fewer than two samples in a window or in the series.
     """
     count = len(series.values)
-    if not 2 <= window or count < 2:
+    if not window >= 2 or count < 2:
         raise ModelError(
             f"window: Expected at least 2 samples per window; got {window} of a series "
             f"of {count}."

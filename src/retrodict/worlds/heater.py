@@ -14,8 +14,8 @@ constants,
     e^{-t/\tau_2}}{\tau_1 - \tau_2}\right), \qquad
     \tau_1 \tau_2 = \frac{A}{U_a}, \quad \tau_1 + \tau_2 = \frac{B}{U_a},
 
-with :math:`A = C_H C_S / U_b` and :math:`B = C_H + C_S (1 + U_a/U_b)`: three numbers for
-four parameters. :math:`C_H, C_S, U_b` cannot be told apart by any amount of such data.
+with :math:`A = C_H C_S / U_b` and :math:`B = C_H + C_S (1 + U_a/U_b)`: three numbers
+for four parameters. :math:`C_H, C_S, U_b` cannot be told apart by any amount of such data.
 
 The observation is the temperature every 10 s, and how long the heater has been watched;
 readings of the future are zero. One network thus answers at every moment of a run.
@@ -103,7 +103,7 @@ def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Array]:
 
 def observe(rises: Float[np.ndarray, "79"], seconds: float) -> dict[str, np.ndarray]:
     """Return the observation of a run watched for so many seconds."""
-    seen = TIMES <= seconds
+    seen = seconds >= TIMES
     return {
         "rise": np.where(seen, rises, 0.0),
         "watched": np.array([10.0 * seen.sum()]),
@@ -129,9 +129,9 @@ def load(folder: Path) -> dict[str, np.ndarray]:
 
 
 def twin(model: Model) -> Twin:
-    """Write the heater as a twin: two temperatures above the room, of which one is seen."""
+    """Write the heater as a twin: temperatures of heater and sensor above the room."""
     observed = model.observed
-    seen = TIMES <= float(observed["watched"][0])
+    seen = float(observed["watched"][0]) >= TIMES
 
     def equation(d: Any, theta: Any) -> Array:
         heater, sensor = d.u
@@ -171,8 +171,8 @@ def all_answers(inputs: FigureInput) -> tuple[str, Any]:
     note = (
         "NPE gives the whole, curved ridge; grid and network a normal distribution of "
         "the logarithms with the curvature at the most probable point, which cannot "
-        "bend: where they differ on C_H, C_S and U_b, that is why. The network may also "
-        "violate the equation by 3e-5 K/s."
+        "bend: where they differ on C_H, C_S and U_b, that is why. The network may "
+        "also violate the equation by 3e-5 K/s."
     )
     return answers_figure(inputs, labels, note)
 
