@@ -131,7 +131,7 @@ def coverage(model, answer, rng):
     """Return the share of unseen noisy points inside 90 % bands."""
     inside = []
     for switches in UNSEEN:
-        mean, sd = answer.propagate(lambda theta, w, s=switches: predict(model, w, s))
+        mean, sd = answer.propagate(lambda _, w, s=switches: predict(model, w, s))
         noisy = exact(switches, TIMES) / SCALE + SIGMA * rng.standard_normal(mean.shape)
         inside.append(np.abs(noisy - mean) < 1.645 * np.sqrt(sd**2 + SIGMA**2))
     return float(np.mean(inside))
@@ -160,16 +160,14 @@ def main():
             )
             if lags:
                 delays = [delay_of(model, w) for w in every]
-        print(
-            f"delay of the learned law: {np.mean(delays):.3f} h, sd {np.std(delays):.3f}"
-        )
+        mean, sd = np.mean(delays), np.std(delays)
+        print(f"delay of the learned law: {mean:.3f} h, sd {sd:.3f}", flush=True)
         rng = np.random.default_rng(0)
         model, init = law(LAGS, HIDDEN)
-        shares = []
         noisy = clean + SIGMA * rng.standard_normal(clean.shape)
         answer = rd.map_fit(problem(model, init, noisy), max_steps=80, tolerance=1e-3)
-        shares.append(coverage(model, answer, rng))
-        print(f"90 % bands hold {np.mean(shares):.1%} of unseen points")
+        share = coverage(model, answer, rng)
+        print(f"90 % bands hold {share:.1%} of unseen points")
 
 
 if __name__ == "__main__":

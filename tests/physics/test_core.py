@@ -136,7 +136,7 @@ def test_weights_are_marginalized():
     covariance = np.linalg.inv(phi.T @ phi / SIGMA**2 + np.eye(2) / 9)
     answer = map_fit(problem)
     assert answer.normal.covariance[0, 0] == pytest.approx(covariance[0, 0], rel=1e-6)
-    value, sd = answer.propagate(lambda theta, w: jnp.stack([theta["a"], w[0]]))
+    _, sd = answer.propagate(lambda theta, w: jnp.stack([theta["a"], w[0]]))
     np.testing.assert_allclose(sd, np.sqrt(np.diag(covariance)), rtol=1e-6)
 
 

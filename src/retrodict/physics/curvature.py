@@ -60,7 +60,7 @@ class Curvature:
 
 
 def curvature(objective: Objective, z: Float[Array, " total"]) -> Curvature:
-    """Measure the curvature at a minimum.
+    """Measure the curvature at a minimum in unconstrained coordinates.
 
     Where the Hessian is not positive definite (no minimum, or a direction that nothing
     determines) its eigenvalues are kept above 1e-12 of the largest.
@@ -71,14 +71,15 @@ def curvature(objective: Objective, z: Float[Array, " total"]) -> Curvature:
     else:
         jacobian = np.asarray(jax.jit(objective.jacobian)(z))
         zero = jnp.zeros((total, total)), jnp.zeros(total)
-        rest = np.asarray(jax.jit(lambda z: add_rest(objective, z, *zero)[0])(z))
+        one = jnp.ones(())
+        rest = np.asarray(jax.jit(lambda z: add_rest(objective, z, zero, one)[0])(z))
         head = np.zeros((dim, total))
         head[:, :dim] = _square_root(rest[:dim, :dim])
         tail = np.diag(np.sqrt(np.diag(rest)))[dim:]
         rows = np.concatenate([jacobian, head, tail])
     ordered = np.roll(rows, -dim, axis=1)
     scale = 1 / np.maximum(np.linalg.norm(ordered, axis=0), 1e-150)
-    root = np.linalg.qr(ordered * scale, mode="r")
+    root = np.asarray(np.linalg.qr(ordered * scale, mode="r"))
     diagonal = np.diag(root)
     smallest = np.finfo(float).eps * np.abs(diagonal).max()
     weak = np.abs(diagonal) < smallest
@@ -90,7 +91,7 @@ def _hessian(
     objective: Objective, z: Float[Array, " total"]
 ) -> Float[np.ndarray, "total total"]:
     """Difference the exact gradient: second derivatives of a solver compile slowly."""
-    gradient = jax.jit(jax.jacfwd(objective.loss))
+    gradient = jax.jit(jax.jacfwd(lambda z: objective.loss(z, 1.0)))
     columns = []
     for index, value in enumerate(np.asarray(z)):
         step = 1e-4 * max(1.0, abs(float(value)))

@@ -131,13 +131,13 @@ class March:
     def _rate(self, theta: Theta, t: Array, u: Float[Array, "n c"]) -> Array:
         u = self._at_ends(t, u)
         zero = jnp.zeros_like(u)
-        entries = {"u": u, "u_t": zero}
+        entries: dict[str, Any] = {"u": u, "u_t": zero}
         if self.space:
             name = self.space
             entries |= {f"u_{name}": self.first @ u, f"u_{name * 2}": self.second @ u}
 
         def one(position: Array, values: dict[str, Array]) -> Array:
-            point = Jet(self._point(t, position).entries | values)
+            point = Jet({**self._point(t, position).entries, **values})
             return -self.equation(point, theta)
 
         return jax.vmap(one)(jnp.asarray(self.nodes), entries)

@@ -30,7 +30,7 @@ from .problem import Objective
 
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-15, 1e12
 LEAST_RATIO = 1e-4  # of actual over predicted decrease, for a step to be taken
-CHUNK = 10  # iterations between two looks from outside
+CHUNK = 20  # iterations between two looks from outside
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,15 @@ class State(NamedTuple):
     Attributes:
         z: The unknowns.
         loss: Negative log-posterior there, but for constants.
-        matrix: Gauss-Newton matrix at ``z``.
-        gradient: Gradient at ``z``.
+        volume: 1 for the density of the unconstrained coordinates, 0 for that of theta.
         damping: Factor of the damping.
-        decrease: Predicted decrease of the last step, undamped.
+        decrease: Predicted decrease of the last step.
         steps: Iterations done.
     """
 
     z: Float[Array, " total"]
     loss: Float[Array, ""]
-    matrix: Float[Array, "total total"]
-    gradient: Float[Array, " total"]
+    volume: Float[Array, ""]
     damping: Float[Array, ""]
     decrease: Float[Array, ""]
     steps: Int[Array, ""]
@@ -91,15 +89,15 @@ class GaussNewton:
         self.objective = objective
         self.noise = noise
         self.tolerance = tolerance or Tolerance()
+        # Compiled once for both densities of a problem, theta's and its coordinates'.
+        self.compiled: Any = jax.jit(lambda state: self.advance(state, CHUNK))
 
-    def init(self, z: Float[Array, " total"]) -> State:
+    def init(self, z: Float[Array, " total"], volume: Any = 0.0) -> State:
         """Evaluate the start."""
-        loss = self._loss(z)
-        matrix, gradient = self._linearize(z)
-        zero = jnp.zeros((), int)
+        factor, infinite = jnp.asarray(volume, float), jnp.asarray(jnp.inf)
         damping = jnp.asarray(FIRST_DAMPING)
-        infinite = jnp.asarray(jnp.inf)
-        return State(z, loss, matrix, gradient, damping, infinite, zero)
+        loss = self._loss(z, factor)
+        return State(z, loss, factor, damping, infinite, jnp.zeros((), int))
 
     def finished(self, state: State) -> Bool[Array, ""]:
         """Say whether to stop: converged, stuck, or out of steps."""
@@ -114,7 +112,7 @@ class GaussNewton:
         """Say whether another step would change anything that matters."""
         return state.decrease < self.tolerance.gradient
 
-    def advance(self, state: State, steps: int = CHUNK) -> State:
+    def advance(self, state: State, steps: int) -> State:
         """Take up to ``steps`` steps; can be compiled."""
         limit = state.steps + steps
         return jax.lax.while_loop(
@@ -122,27 +120,25 @@ class GaussNewton:
         )
 
     def _step(self, state: State) -> State:
-        diagonal = jnp.diagonal(state.matrix)
-        diagonal = jnp.sqrt(diagonal * jnp.mean(diagonal))
-        damped = state.damping * diagonal
-        delta = _solve(state.matrix, state.gradient, damped)
-        predicted = 0.5 * jnp.dot(delta, damped * delta - state.gradient)
+        # Linearized anew after a step that failed, too: the program is half as large
+        # and compiling it, not running it, takes the time of most problems.
+        matrix, gradient = self._linearize(state.z, state.volume)
+        diagonal = jnp.diagonal(matrix)
+        damped = state.damping * jnp.sqrt(diagonal * jnp.mean(diagonal))
+        delta = _solve(matrix, gradient, damped)
+        predicted = 0.5 * jnp.dot(delta, damped * delta - gradient)
         z = state.z + delta
-        loss = self._loss(z)
+        loss = self._loss(z, state.volume)
         ratio = (state.loss - loss) / jnp.maximum(predicted, 1e-300)
         # Near the minimum a decrease drowns in rounding: no rise is good enough.
         level = jnp.abs(state.loss - loss) < 1e-14 * (1 + jnp.abs(state.loss))
         good = jnp.isfinite(loss) & ((ratio > LEAST_RATIO) | level)
-        matrix, gradient = jax.lax.cond(
-            good, self._linearize, lambda _: (state.matrix, state.gradient), z
-        )
         relax = jnp.where(ratio > 0.75, 0.1, jnp.where(ratio > 0.25, 0.5, 2.0))
         damping = state.damping * jnp.where(good, relax, 4.0)
         return State(
             z=jnp.where(good, z, state.z),
             loss=jnp.where(good, loss, state.loss),
-            matrix=matrix,
-            gradient=gradient,
+            volume=state.volume,
             damping=jnp.maximum(damping, LEAST_DAMPING),
             # A heavily damped step is short for another reason than convergence.
             decrease=jnp.where(good, predicted * (1 + state.damping), jnp.inf),
@@ -158,16 +154,15 @@ class GaussNewton:
         weights = z[self.objective.problem.dim :]
         return weights if self.noise is None else weights - self.noise[1]
 
-    def _loss(self, z: Array) -> Array:
+    def _loss(self, z: Array, volume: Array) -> Array:
         squares = jnp.sum(self._residuals(z) ** 2)
         squares += jnp.sum(self.objective.precision * self._pull(z) ** 2)
-        return 0.5 * squares + self.objective.rest(z)
+        return 0.5 * squares + self.objective.rest(z, volume)
 
-    def _linearize(self, z: Array) -> tuple[Array, Array]:
+    def _linearize(self, z: Array, volume: Array) -> tuple[Array, Array]:
         jacobian, residuals = self.objective.jacobian(z), self._residuals(z)
-        matrix, gradient = add_rest(
-            self.objective, z, jacobian.T @ jacobian, jacobian.T @ residuals
-        )
+        start = jacobian.T @ jacobian, jacobian.T @ residuals
+        matrix, gradient = add_rest(self.objective, z, start, volume)
         dim, precision = self.objective.problem.dim, self.objective.precision
         gradient = gradient.at[dim:].add(precision * self._pull(z))
         return matrix, gradient
@@ -176,16 +171,20 @@ class GaussNewton:
 def add_rest(
     objective: Objective,
     z: Float[Array, " total"],
-    matrix: Float[Array, "total total"],
-    gradient: Float[Array, " total"],
+    start: tuple[Float[Array, "total total"], Float[Array, " total"]],
+    volume: Float[Array, ""],
 ) -> tuple[Array, Array]:
     """Add the curvature of the remainder and the precision of the weights."""
-    dim = objective.problem.dim
-    rest = objective.rest
+    dim, (matrix, gradient) = objective.problem.dim, start
+
+    def rest(u: Array) -> Array:
+        return objective.rest(jnp.concatenate([u, z[dim:]]), volume)
+
     if dim:
-        hessian = jax.hessian(lambda u: rest(jnp.concatenate([u, z[dim:]])))(z[:dim])
+        slope = jax.jacfwd(rest)(z[:dim])
+        hessian = jax.jacfwd(jax.jacfwd(rest))(z[:dim])
         matrix = matrix.at[:dim, :dim].add(_positive_part(hessian))
-        gradient = gradient.at[:dim].add(jax.grad(rest)(z)[:dim])
+        gradient = gradient.at[:dim].add(slope)
     index = jnp.arange(dim, z.size)
     return matrix.at[index, index].add(objective.precision), gradient
 
@@ -204,7 +203,11 @@ def _solve(matrix: Array, gradient: Array, damping: Array) -> Array:
 
 
 def search(
-    solver: GaussNewton, z: Float[Array, " total"], bar: Progress | None = None
+    solver: GaussNewton,
+    z: Float[Array, " total"],
+    bar: Progress | None = None,
+    *,
+    volume: float = 0.0,
 ) -> State:
     """Run a search to its end, with a look (and a bar) every few iterations.
 
@@ -212,12 +215,12 @@ def search(
         solver: The search.
         z: Start.
         bar: Moved by the iterations done.
+        volume: 1 for the density of the unconstrained coordinates.
     """
-    advance: Any = jax.jit(solver.advance)
-    state = jax.jit(solver.init)(z)
+    state = jax.jit(solver.init)(z, volume)
     while not bool(solver.finished(state)):
         before = int(state.steps)
-        state = advance(state)
+        state = solver.compiled(state)
         if bar is not None:
             note = f"loss {float(state.loss):.6g}"
             bar.advance(int(state.steps) - before, note)

@@ -21,9 +21,6 @@ from .general import bfgs, descend
 from .problem import Objective, Problem
 
 
-RECENTER_STEPS = 40
-
-
 def map_fit(
     problem: Problem,
     *,
@@ -89,8 +86,9 @@ def map_fit(
             )
         if adam_steps or not squares:
             z = descend(objective.loss, z, adam_steps if squares else 1000)
-        found = _minimize(objective, z, settings, squares)
-        center, shape = _laplace(problem, found, settings, squares)
+        solver = GaussNewton(objective, tolerance=settings)
+        found = _minimize(solver, z, squares)
+        center, shape = _laplace(solver, found, squares)
         ensemble = _ensemble(key, objective, found.z, settings, members)
         posterior = NormalInSpace(*_moments(problem, center, shape, ensemble))
         return _answer(
@@ -99,28 +97,30 @@ def map_fit(
 
 
 def _minimize(
-    objective: Objective, z: Array, settings: Tolerance, squares: bool
+    solver: GaussNewton, z: Array, squares: bool, volume: float = 0.0
 ) -> Search:
+    objective, settings = solver.objective, solver.tolerance
     if not squares:
-        z, converged, steps = bfgs(objective.loss, z, settings.max_steps)
+
+        def loss(z: Array) -> Array:
+            return objective.loss(z, volume)
+
+        z, converged, steps = bfgs(loss, z, settings.max_steps)
         return Search(np.asarray(z), converged, steps)
-    solver = GaussNewton(objective, tolerance=settings)
     with progress("Fitting", total=settings.max_steps) as bar:
-        state = search(solver, z, bar)
+        state = search(solver, z, bar, volume=volume)
     return Search(np.asarray(state.z), bool(solver.converged(state)), int(state.steps))
 
 
 def _laplace(
-    problem: Problem, found: Search, settings: Tolerance, squares: bool
+    solver: GaussNewton, found: Search, squares: bool
 ) -> tuple[Float[np.ndarray, " total"], Curvature]:
     """Return the mode in unconstrained coordinates and the curvature there."""
-    z = jnp.asarray(found.z)
-    objective = Objective(problem, z, in_coordinates=True)
+    problem, z = solver.objective.problem, jnp.asarray(found.z)
     fields = problem.prior.space.fields if problem.prior else ()
     if any(field.support.kind != "real" for field in fields):
-        brief = Tolerance(settings.gradient, min(settings.max_steps, RECENTER_STEPS))
-        z = jnp.asarray(_minimize(objective, z, brief, squares).z)
-    return np.asarray(z), curvature(objective, z)
+        z = jnp.asarray(_minimize(solver, z, squares, volume=1.0).z)
+    return np.asarray(z), curvature(solver.objective, z)
 
 
 def _moments(

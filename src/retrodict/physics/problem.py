@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Key
 
 from .._core.errors import ModelError
 from ..model import Prior
-from .term import Term, standardized
+from .term import Term, depends_on_input, standardized
 
 
 PRIOR, WEIGHT_PRIOR = "parameter prior", "weight prior"
@@ -155,12 +155,12 @@ class Objective:
     the prior. Densities are those of theta, not of its unconstrained coordinates: no
     Jacobian enters, so the minimum is the MAP of theta itself.
 
+    With ``volume=1`` it is the density of the unconstrained coordinates, which a normal
+    distribution about the mode approximates better.
+
     Args:
         problem: What it is made of.
         start: A point, to learn shapes from.
-        in_coordinates: Take the density of the unconstrained coordinates instead, with
-            the Jacobian: a normal distribution about its mode is the better
-            approximation, and for parameters that are real the same.
 
     Attributes:
         problem: What it is made of.
@@ -170,15 +170,8 @@ class Objective:
         precision: :math:`1/s_w^2` of each weight.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        start: Float[Array, " total"],
-        *,
-        in_coordinates: bool = False,
-    ):
+    def __init__(self, problem: Problem, start: Float[Array, " total"]):
         self.problem = problem
-        self.in_coordinates = in_coordinates
         weights = problem.init(jax.random.key(0)) if problem.init else None
         flat, self.unravel = ravel_pytree(weights)
         self.num_weights = flat.size
@@ -196,24 +189,24 @@ class Objective:
         weights = self.unravel(z[dim:]) if self.num_weights else None
         return self.problem.theta(z[:dim]), weights
 
-    def loss(self, z: Float[Array, " total"]) -> Float[Array, ""]:
+    def loss(self, z: Float[Array, " total"], volume: Any = 0.0) -> Float[Array, ""]:
         """Return the negative log-posterior, in nats (up to the evidence)."""
         theta, weights = self.split(z)
         total = sum(self.problem.log_densities(theta, weights).values())
-        return -total - self._log_volume(z)
+        return -total - volume * self._log_volume(z)
 
-    def rest(self, z: Float[Array, " total"]) -> Float[Array, ""]:
+    def rest(self, z: Float[Array, " total"], volume: Any = 0.0) -> Float[Array, ""]:
         """Return what is neither a squared residual nor the prior of the weights."""
         theta, weights = self.split(z)
         total = jnp.zeros(())
         for term, normal in zip(self.problem.terms, self.normal, strict=True):
             if normal:
-                total += jnp.sum(self._over_rows(term, z)[1])
+                total += self._log_scales(term, z)
             else:
                 total -= term.log_density(theta, weights)
         if self.problem.prior is not None:
             total -= self.problem.prior.log_density(theta)
-        return total - self._log_volume(z)
+        return total - volume * self._log_volume(z)
 
     def residuals(self, z: Float[Array, " total"]) -> Float[Array, " num_residuals"]:
         """Return the standardized residuals of all normal terms."""
@@ -232,8 +225,15 @@ class Objective:
         pairs = zip(self.problem.terms, self.normal, strict=True)
         return [term for term, normal in pairs if normal]
 
+    def _log_scales(self, term: Term, z: Array) -> Array:
+        """Sum the log of a normal term's scales: a number, unless one is unknown."""
+        trace = jax.make_jaxpr(lambda z: jnp.sum(self._over_rows(term, z)[1]))(z)
+        if not depends_on_input(trace):
+            return jnp.zeros(())  # a constant of the loss
+        return jnp.sum(self._over_rows(term, z)[1])
+
     def _log_volume(self, z: Array) -> Array:
-        if self.problem.prior is None or not self.in_coordinates:
+        if self.problem.prior is None:
             return jnp.zeros(())
         return self.problem.prior.space.log_det(z[: self.problem.dim])
 

@@ -70,8 +70,9 @@ def standardized(law_result: tuple[dist.Distribution, Any]) -> tuple[Array, Arra
     distribution, value = law_result
     normal = _as_normal(distribution)
     assert normal is not None
-    residual = (jnp.asarray(value) - normal.loc) / normal.scale
-    log_scale = jnp.broadcast_to(jnp.log(normal.scale), residual.shape)
+    loc, scale = jnp.asarray(normal.loc), jnp.asarray(normal.scale)
+    residual = (jnp.asarray(value) - loc) / scale
+    log_scale = jnp.broadcast_to(jnp.log(scale), residual.shape)
     return residual.reshape(-1), log_scale.reshape(-1)
 
 
@@ -80,3 +81,16 @@ def _as_normal(distribution: dist.Distribution) -> dist.Normal | None:
     while isinstance(distribution, dist.Independent | dist.ExpandedDistribution):
         distribution = distribution.base_dist
     return distribution if isinstance(distribution, dist.Normal) else None
+
+
+def depends_on_input(closed: Any) -> bool:
+    """Say whether the output of a traced function depends on its input.
+
+    A scale that is a number must not drag the whole law into every derivative.
+    """
+    jaxpr = closed.jaxpr
+    reached = set(map(id, jaxpr.invars))
+    for equation in jaxpr.eqns:
+        if any(id(v) in reached for v in equation.invars):
+            reached.update(map(id, equation.outvars))
+    return any(id(v) in reached for v in jaxpr.outvars)

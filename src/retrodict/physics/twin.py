@@ -294,7 +294,11 @@ def _solver(twin: Twin, grid: Grid) -> Callable[[Any, np.ndarray], Array]:
             boundary = Boundary(
                 axes[0], nodes, twin.equation, twin.constrain, twin.components
             )
-        return lambda theta, where: on_points(nodes, where[:, 0]) @ boundary(theta)
+
+        def solve_static(theta: Any, where: np.ndarray) -> Array:
+            return jnp.asarray(on_points(nodes, where[:, 0])) @ boundary(theta)
+
+        return solve_static
     low, high = twin.domain["t"]
     march = March(
         twin.domain,

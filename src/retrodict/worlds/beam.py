@@ -54,8 +54,8 @@ BENT_CONSTANT = (
 
 DESCRIPTION = """A beam is clamped at one end and carries an even load. Twelve sensors
 measure, with 2 % noise, by how many millimeters it sags. From them this study infers
-the bending stiffness at the clamp and at the free end: near the free end there is hardly any
-bending moment, so that the stiffness there is known far less well. The data are
+the bending stiffness at the clamp and at the free end: near the free end there is
+hardly any bending moment, so that the stiffness there is known far less well. The data are
 synthetic, with stiffness 1.2 and 0.7 kN m² (1.0 along the whole beam in the part
 `constant`); the same problem is also solved by a
 physics-informed network, by finite differences, and by NUTS on the exact solution."""
@@ -119,6 +119,7 @@ def twin(model: Model) -> Twin:
         near, far = point.x / LENGTH, 1 - point.x / LENGTH
         return jnp.stack([near, near, far, far]) * raw
 
+    assert model.observed is not None
     sensor = Sensor(
         {"x": POSITIONS},
         np.asarray(model.observed["deflection"]),
@@ -145,6 +146,7 @@ GRID = Grid(nodes=41)
 def baseline(key: Key[Array, ""], model: Model) -> Baseline:
     """Sample with NUTS on the exact solution; grid and network are its rivals."""
     key_nuts, key_fields = jr.split(key)
+    assert model.observed is not None
     measured = np.asarray(model.observed["deflection"])
 
     def log_likelihood(theta: Theta) -> Float[Array, ""]:

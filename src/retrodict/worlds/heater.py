@@ -15,7 +15,8 @@ constants,
     \tau_1 \tau_2 = \frac{A}{U_a}, \quad \tau_1 + \tau_2 = \frac{B}{U_a},
 
 with :math:`A = C_H C_S / U_b` and :math:`B = C_H + C_S (1 + U_a/U_b)`: three numbers
-for four parameters. :math:`C_H, C_S, U_b` cannot be told apart by any amount of such data.
+for four parameters. :math:`C_H, C_S, U_b` cannot be told apart by any amount of such
+data.
 
 The observation is the temperature every 10 s, and how long the heater has been watched;
 readings of the future are zero. One network thus answers at every moment of a run.
@@ -131,6 +132,7 @@ def load(folder: Path) -> dict[str, np.ndarray]:
 def twin(model: Model) -> Twin:
     """Write the heater as a twin: temperatures of heater and sensor above the room."""
     observed = model.observed
+    assert observed is not None
     seen = float(observed["watched"][0]) >= TIMES
 
     def equation(d: Any, theta: Any) -> Array:
