@@ -49,7 +49,7 @@ class Curvature:
     def sd_of(self, gradients: Float[np.ndarray, "n total"]) -> Float[np.ndarray, " n"]:
         """Propagate to functions with the given gradients, parameters first."""
         ordered = np.roll(gradients, -self.dim, axis=1) * self.scale
-        columns = scipy.linalg.solve_triangular(self.root, ordered.T, trans="T")
+        columns = scipy.linalg.solve_triangular(self.root, ordered.T, trans=1)
         return np.sqrt(np.sum(columns**2, axis=0))
 
     def _inverse_tail(self) -> Float[np.ndarray, "dim dim"]:

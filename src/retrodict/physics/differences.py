@@ -7,7 +7,7 @@ with differences of fourth order in space; one without time is a boundary-value 
 of first order, solved by the box scheme and Newton's method.
 
 Source: Fornberg (1988), Math. Comp. 51:699 (weights of differences); Keller (1974),
-SIAM J. Numer. Anal. 11:305 (box scheme).
+SIAM Journal on Numerical Analysis 11:305 (box scheme).
 """
 
 from collections.abc import Callable, Mapping, Sequence
