@@ -112,7 +112,7 @@ class MapAnswer:
     @cached_property
     def identified(self) -> Identified:
         """Which parameters the data determine, which not, and the ridges."""
-        return identify(self)
+        return identify(self.problem.prior, self.normal)
 
     def sample(self, key: Key[Array, ""], num_samples: int) -> dict[str, np.ndarray]:
         """Draw named parameters.

@@ -9,15 +9,14 @@ Source: contraction as in Schad, Betancourt and Vasishth (2021), arXiv:1904.1276
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
+from ..model import Prior, Space
+from .gaussian import NormalInSpace
 
-if TYPE_CHECKING:
-    from .answer import MapAnswer
 
 # A parameter whose posterior is a third as wide as its prior is known from the prior
 # and its ridge as much as from the data: contraction below 1 - 1/9.
@@ -43,27 +42,26 @@ class Identified:
     widths: Float[np.ndarray, " dim"]
 
 
-def identify(answer: "MapAnswer") -> Identified:
-    """Compare an answer's posterior with the prior of its problem."""
-    prior = answer.problem.prior
+def identify(prior: Prior | None, posterior: NormalInSpace) -> Identified:
+    """Compare a posterior with the prior of the same parameters."""
     if prior is None:
         return Identified({}, (), np.zeros((0, 0)), np.zeros(0))
     space = prior.space
     draws = space.flatten(prior.sample(jax.random.key(0), NUM_PRIOR_DRAWS))
     sd = np.std(space.unconstrain(draws), axis=0)
-    covariance = answer.normal.covariance / sd[:, None] / sd
+    covariance = posterior.covariance / sd[:, None] / sd
     values, vectors = np.linalg.eigh(covariance)
     shares = 1 - np.diag(covariance)
-    names = _coordinates(answer)
+    names = _coordinates(space)
     contraction = {n: float(s) for n, s in zip(names, shares, strict=True)}
     weak = tuple(n for n, share in contraction.items() if share < IDENTIFIED_FROM)
     return Identified(contraction, weak, vectors.T, np.sqrt(np.maximum(values, 0)))
 
 
-def _coordinates(answer: "MapAnswer") -> list[str]:
+def _coordinates(space: Space) -> list[str]:
     """Name the unconstrained coordinates; a simplex has fewer than components."""
     names = []
-    for field in answer.space.fields:
+    for field in space.fields:
         size = field.support.unconstrained_size
         same = size == field.size
         names += (

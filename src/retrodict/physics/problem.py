@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Key
 
 from .._core.errors import ModelError
 from ..model import Prior
-from .term import Term, depends_on_input, standardized
+from .term import Term, standardized, without_unused
 
 
 PRIOR, WEIGHT_PRIOR = "parameter prior", "weight prior"
@@ -227,10 +227,8 @@ class Objective:
 
     def _log_scales(self, term: Term, z: Array) -> Array:
         """Sum the log of a normal term's scales: a number, unless one is unknown."""
-        trace = jax.make_jaxpr(lambda z: jnp.sum(self._over_rows(term, z)[1]))(z)
-        if not depends_on_input(trace):
-            return jnp.zeros(())  # a constant of the loss
-        return jnp.sum(self._over_rows(term, z)[1])
+        found = without_unused(lambda z: jnp.sum(self._over_rows(term, z)[1]), z)
+        return jnp.zeros(()) if found is None else found  # a constant of the loss
 
     def _log_volume(self, z: Array) -> Array:
         if self.problem.prior is None:

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
 
 
@@ -83,14 +84,22 @@ def _as_normal(distribution: dist.Distribution) -> dist.Normal | None:
     return distribution if isinstance(distribution, dist.Normal) else None
 
 
-def depends_on_input(closed: Any) -> bool:
-    """Say whether the output of a traced function depends on its input.
+def without_unused(function: Callable[[Array], Array], z: Array) -> Array | None:
+    """Evaluate a function by those of its steps that its value depends on.
 
-    A scale that is a number must not drag the whole law into every derivative.
+    The scale of a term is asked for without its location: a whole solver must not be
+    traced through second derivatives, and compiled, to be thrown away.
+
+    Returns:
+        The value; None if it does not depend on ``z`` at all.
     """
-    jaxpr = closed.jaxpr
-    reached = set(map(id, jaxpr.invars))
-    for equation in jaxpr.eqns:
-        if any(id(v) in reached for v in equation.invars):
-            reached.update(map(id, equation.outvars))
-    return any(id(v) in reached for v in jaxpr.outvars)
+    closed = jax.make_jaxpr(function)(z)
+    wanted, kept = {id(v) for v in closed.jaxpr.outvars}, []
+    for equation in reversed(closed.jaxpr.eqns):
+        if any(id(v) in wanted for v in equation.outvars):
+            kept.append(equation)
+            wanted.update(id(v) for v in equation.invars)
+    if not any(id(v) in wanted for v in closed.jaxpr.invars):
+        return None
+    short = closed.jaxpr.replace(eqns=kept[::-1])
+    return jaxpr_as_fun(ClosedJaxpr(short, closed.consts))(z)[0]
