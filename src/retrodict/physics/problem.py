@@ -87,7 +87,7 @@ class Problem:
         return self.prior.space.unconstrained_dim if self.prior else 0
 
     def theta(self, u: Float[Array, " dim"]) -> dict[str, Array]:
-        """Return named parameters at unconstrained coordinates; can be compiled."""
+        """Return named parameters at coordinates ``u``; can be compiled."""
         if self.prior is None:
             return {}
         space = self.prior.space
@@ -124,7 +124,7 @@ class Problem:
         return jnp.asarray(self.prior.space.unconstrain(flat)[0])
 
     def start_weights(self, key: Key[Array, ""]) -> Float[Array, " num_weights"]:
-        """Return the flat weights at which a search starts."""
+        """Return the flat weights at which a search starts, drawn with ``key``."""
         if self.init is None:
             return jnp.zeros(0)
         return jnp.asarray(ravel_pytree(self.init(key))[0], float)

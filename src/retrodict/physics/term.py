@@ -48,7 +48,7 @@ class Term:
         return one(None) if self.rows is None else jnp.sum(jax.vmap(one)(self.rows))
 
     def is_normal(self, theta: Any, weights: Any) -> bool:
-        """Say whether the law gives a normal distribution, so that it has residuals."""
+        """Say whether the law is normal at ``theta`` and ``weights``: has residuals."""
         found = []
 
         def look(row: Any) -> Array:

@@ -93,7 +93,7 @@ class Twin:
     start: Mapping[str, Any] | None = None
 
     def points(self, sensor: Sensor) -> Float[np.ndarray, "n dim"]:
-        """Return a sensor's points as one array, axes in the order of the domain."""
+        """Return the points of ``sensor`` as one array, axes in the domain's order."""
         missing = [axis for axis in self.domain if axis not in sensor.points]
         if missing:
             raise ModelError(
