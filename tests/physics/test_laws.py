@@ -34,7 +34,7 @@ def solved(k=0.3, count=40):
         inputs = np.sin(np.arange(count))[:, None]
         law = Law(relax, 1.0)
         x = law.solve({"k": k}, None, jnp.array([2.0]), jnp.asarray(inputs))
-    return np.asarray(x)[:-1]
+    return np.array(x)[:-1]
 
 
 @pytest.mark.parametrize("window", [8, 40])

@@ -66,7 +66,7 @@ def test_an_unfinished_run_hides_the_future():
         (np.asarray(r[int(n) :]) == 0).all()
         for r, n in zip(x["rise"], seen, strict=True)
     )
-    observed = heater.observe(np.ones(79), 200)
+    observed = heater.observe(np.ones(79), 200.0)
     assert observed["rise"].sum() == 20
     assert observed["watched"][0] == 200
 

@@ -52,7 +52,7 @@ Theta = Mapping[str, Array]
 POWER = 0.00016 * 200 * 50  # W
 TIMES = np.arange(10.0, 800.0, 10.0)  # s
 FILE = "Step_Test_Data.csv"
-HORIZONS = (100, 200, 400, 800)  # s
+HORIZONS = (100.0, 200.0, 400.0, 800.0)  # s
 
 DESCRIPTION = """A small heater is switched to half power and the temperature of the
 sensor beside it is read for 800 s. The heater's own temperature is not seen. This study
@@ -126,7 +126,7 @@ def load(folder: Path) -> dict[str, np.ndarray]:
         found = sorted(rows[0]) if rows else "no rows"
         raise DataError(f"{path}: Expected the columns Time and T1; got {found}.")
     time, temperature = (np.array([float(r[k]) for r in rows]) for k in ("Time", "T1"))
-    return observe(np.interp(TIMES, time, temperature) - temperature[0], 800)
+    return observe(np.interp(TIMES, time, temperature) - temperature[0], 800.0)
 
 
 def twin(model: Model) -> Twin:
@@ -202,7 +202,7 @@ def in_step(inputs: FigureInput) -> tuple[str, Any]:
             rows = np.arange(len(HORIZONS))
             axis.vlines(rows, ends[:, 0], ends[:, 2], color=style.POSTERIOR, lw=3)
             axis.plot(rows, ends[:, 1], "o", color=style.INK, ms=4)
-            axis.set_xticks(rows, [str(s) for s in HORIZONS])
+            axis.set_xticks(rows, [f"{s:.0f}" for s in HORIZONS])
             axis.set(xlabel="watched for (s)", yscale="log")
             axis.set_title(label)
     caption = (
@@ -251,4 +251,4 @@ def _synthetic() -> dict[str, np.ndarray]:
         theta = {"C_H": 2.5, "C_S": 2.5, "U_a": 0.046, "U_b": 0.05}
         exact = np.asarray(rise({k: jnp.asarray(v) for k, v in theta.items()}))
     noise = np.random.RandomState(7).standard_normal(len(TIMES))
-    return observe(exact + 0.2 * noise, 800)
+    return observe(exact + 0.2 * noise, 800.0)
