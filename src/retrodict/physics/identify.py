@@ -18,9 +18,9 @@ from ..model import Prior, Space
 from .gaussian import NormalInSpace
 
 
-# A parameter whose posterior is a third as wide as its prior is known from the prior
-# and its ridge as much as from the data: contraction below 1 - 1/9.
-IDENTIFIED_FROM = 8 / 9
+# A parameter whose posterior is a fifth as wide as its prior, or wider: contraction below
+# 1 - 1/25. A bent ridge is wider than its curvature at one point admits.
+IDENTIFIED_FROM = 24 / 25
 NUM_PRIOR_DRAWS = 4000
 
 
@@ -30,7 +30,7 @@ class Identified:
 
     Attributes:
         contraction: Share of the prior variance removed by the data, by component.
-        unidentified: Components with a contraction below 8/9.
+        unidentified: Components with a contraction below 24/25.
         directions: Unit vectors of the prior-standardized coordinates, one per row,
             the best determined first.
         widths: Posterior sd along each, in prior sds.

@@ -14,7 +14,7 @@ Gauss-Newton in place of Adam and L-BFGS, noise scales in place of tuned loss we
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -55,7 +55,11 @@ class Sensor:
     points: Mapping[str, np.ndarray]
     values: np.ndarray
     sigma: Scale
-    observe: Callable[[Array], Array] = lambda u: u[0]
+    observe: Callable[[Array], Array] = field(default_factory=lambda: _first)
+
+
+def _first(u: Array) -> Array:
+    return u[0]
 
 
 def _free(point: Jet, raw: Array) -> Array:
@@ -88,7 +92,7 @@ class Twin:
     sensors: tuple[Sensor, ...]
     derivatives: tuple[str, ...] = ("t",)
     components: int = 1
-    constrain: Constrain = _free
+    constrain: Constrain = field(default_factory=lambda: _free)
     residual_sigma: Scale = 1e-4
     start: Mapping[str, Any] | None = None
 

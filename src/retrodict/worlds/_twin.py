@@ -56,7 +56,7 @@ def unidentified(baseline: Baseline) -> list[str]:
     return [
         name.removeprefix(prefix)
         for name, share in baseline.diagnostics.items()
-        if name.startswith(prefix) and share < 8 / 9
+        if name.startswith(prefix) and share < 24 / 25
     ]
 
 
