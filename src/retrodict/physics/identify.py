@@ -18,8 +18,8 @@ from ..model import Prior, Space
 from .gaussian import NormalInSpace
 
 
-# A parameter whose posterior is a fifth as wide as its prior, or wider: contraction below
-# 1 - 1/25. A bent ridge is wider than its curvature at one point admits.
+# A posterior a fifth as wide as the prior, or wider: contraction below 1 - 1/25. A bent
+# ridge is wider than its curvature at one point admits.
 IDENTIFIED_FROM = 24 / 25
 NUM_PRIOR_DRAWS = 4000
 
