@@ -36,6 +36,9 @@ def print_answer(
     baseline = summary.get("baseline", {})
     other = {**baseline.get("parameters", {}), **baseline.get("derived", {})}
     print_parameters(everything, other, baseline.get("method", ""))
+    for rival in baseline.get("rivals", []):
+        _console().print(Text(f"\n{rival['method']}:"))
+        print_parameters({**rival["parameters"], **rival["derived"]}, {})
 
 
 def print_parameters(

@@ -35,11 +35,13 @@ class Baseline:
         draws: Posterior draws ``(n, *shape)`` of each sampled parameter.
         diagnostics: Numbers that say whether the method itself can be trusted, such
             as the largest R-hat.
+        rivals: Answers of further methods to the same question, shown beside.
     """
 
     method: str
     draws: Mapping[str, np.ndarray]
     diagnostics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    rivals: tuple["Baseline", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class FigureInput:
         baseline: The classical answer, if it was computed.
         measured: The numbers that the study measured on its posterior.
         observations: Draws of the targets for every named observation of the study.
+        posterior: The amortized posterior, for a figure that asks it about other data.
     """
 
     observed: Mapping[str, np.ndarray]
@@ -63,6 +66,7 @@ class FigureInput:
     observations: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
         default_factory=dict
     )
+    posterior: Any = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def report_content(result: Result) -> ReportContent:
         baseline,
         result.measured,
         result.observations,
+        result.posterior,
     )
     return ReportContent(
         title=study.title or model.name,

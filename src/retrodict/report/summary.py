@@ -42,6 +42,14 @@ def summarize_baseline(
         baseline: The classical answer.
         scores: Its distances to the posterior.
     """
+    content = _of_one(model, baseline)
+    content["scores"] = {k: float(v) for k, v in scores.items()}
+    if baseline.rivals:
+        content["rivals"] = [_of_one(model, rival) for rival in baseline.rivals]
+    return content
+
+
+def _of_one(model: Model, baseline: Baseline) -> dict[str, Any]:
     names = [field.name for field in model.targets.fields]
     own = model.derived(baseline.draws)
     every = {**baseline.draws, **own}
@@ -51,5 +59,4 @@ def summarize_baseline(
         "parameters": summarize_draws({n: every[n] for n in names}, model.units),
         "derived": summarize_draws(others, model.units),
         "diagnostics": {k: float(v) for k, v in baseline.diagnostics.items()},
-        "scores": {k: float(v) for k, v in scores.items()},
     }

@@ -14,9 +14,11 @@ from ..model import Study
 
 WORLDS = MappingProxyType(
     {
+        "beam": "A cantilever under load: its stiffness from displacement sensors.",
         "cranes": "Whooping cranes 1938 to 2009: how many are born, how many die?",
         "gene_expression": "A hidden delay, and the model that lacks it.",
         "hare_lynx": "Hare and lynx pelts 1900 to 1920: a predator and its prey.",
+        "heater": "A real heater and its sensor: what one temperature can tell.",
         "influenza": "An outbreak in a boarding school in 1978: how infectious was it?",
         "kids1000": "How clumpy the universe is, from the shapes of its galaxies.",
         "lorenz96": "A chaotic atmosphere, read by its climate, not its weather.",

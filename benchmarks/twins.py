@@ -1,0 +1,119 @@
+"""Inverse problems of the DeepXDE examples: a network beside grid and least squares.
+
+    python benchmarks/twins.py lorenz --data DIR
+    python benchmarks/twins.py reaction --data DIR
+
+DIR holds ``deepxde_Lorenz.npz`` and ``deepxde_reaction.npz``, the data of the examples
+of the same names (github lululxvi/deepxde, examples/dataset). Both data sets carry the
+error of the solver that made them: the answer to compare with is least squares with the
+exact equation on the same data, not the constants they were generated with.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from scipy.integrate import solve_ivp
+from scipy.optimize import least_squares
+
+import retrodict as rd
+from retrodict.physics import Grid, Network
+
+
+def lorenz(folder):
+    """Return the Lorenz system from 25 times, the network's size, and the truth."""
+    table = np.load(folder / "deepxde_Lorenz.npz")
+    times, values = table["t"].ravel(), table["y"]
+    start = np.array([-8.0, 7.0, 27.0])
+
+    def equation(d, theta):
+        x, y, z = d.u
+        turn = theta["sigma"] * (y - x)
+        rates = jnp.stack([turn, x * (theta["rho"] - z) - y, x * y - theta["beta"] * z])
+        return d.u_t - rates
+
+    names = ("sigma", "rho", "beta")
+    twin = rd.Twin(
+        domain={"t": (0.0, 3.0)},
+        equation=equation,
+        components=3,
+        constrain=lambda point, raw: start + 10 * jnp.tanh(point.t) * raw,
+        prior=rd.Prior(**{k: dist.LogNormal(np.log(5.0), 1.5) for k in names}),
+        start=dict.fromkeys(names, 1.0),
+        sensors=(rd.Sensor({"t": times}, values, 0.01, observe=lambda u: u),),
+        residual_sigma=0.01,
+    )
+    relax = (1e4, 1e2, 1e2, 10.0, 10.0, 1.0, 1.0, 1.0)
+    network = Network(hidden=(24, 24), collocation=150, relax=relax)
+
+    def misfit(theta):
+        def rate(_, u):
+            x, y, z = u
+            return [theta[0] * (y - x), x * (theta[1] - z) - y, x * y - theta[2] * z]
+
+        exact = solve_ivp(
+            rate, (0, 3), start, t_eval=times, rtol=1e-10, atol=1e-10, method="DOP853"
+        )
+        return (exact.y.T - values).ravel()
+
+    best = least_squares(misfit, [10.0, 15.0, 2.7], xtol=1e-12).x
+    return twin, network, Grid(step=2.5e-3), dict(zip(names, best, strict=True))
+
+
+def reaction(folder):
+    """Return diffusion and reaction from a part of the grid of both concentrations."""
+    table = np.load(folder / "deepxde_reaction.npz")
+    rows, columns = np.arange(10, 201, 10), np.arange(0, 201, 10)
+    t, x = np.meshgrid(table["t"].ravel()[rows], table["x"].ravel()[columns])
+    both = [table[name][np.ix_(rows, columns)].T.ravel() for name in ("Ca", "Cb")]
+
+    def equation(d, theta):
+        a, b = d.u
+        rate = theta["kf"] * a * b**2 * jnp.array([1.0, 2.0])
+        return d.u_t - 1e-3 * theta["D"] * d.u_xx + rate
+
+    def constrain(point, raw):
+        x = point.x
+        return jnp.exp(-20 * x) + x * (1 - x) * jnp.tanh(point.t) * raw
+
+    points = {"x": x.ravel(), "t": t.ravel()}
+    twin = rd.Twin(
+        domain={"x": (0.0, 1.0), "t": (0.0, 10.0)},
+        equation=equation,
+        components=2,
+        derivatives=("t", "xx"),
+        constrain=constrain,
+        prior=rd.Prior(D=dist.LogNormal(0.0, 1.0), kf=dist.LogNormal(np.log(0.1), 1.0)),
+        start={"D": 1.0, "kf": 0.05},
+        sensors=(rd.Sensor(points, np.stack(both, axis=1), 1e-4, observe=lambda u: u),),
+        residual_sigma=1e-4,
+    )
+    network = Network(hidden=(16, 16), collocation=300, relax=(1.0, 1.0, 1.0))
+    return twin, network, Grid(nodes=81, step=0.02), None
+
+
+PROBLEMS = {"lorenz": lorenz, "reaction": reaction}
+
+
+def main():
+    """Solve one problem both ways and print answers, errors and times."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problem", choices=PROBLEMS)
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    twin, network, grid, best = PROBLEMS[options.problem](options.data)
+    if best:
+        print("least squares:", {k: round(float(v), 5) for k, v in best.items()})
+    for field in ("mlp", "grid"):
+        begun = time.perf_counter()
+        answer = rd.fit_twin(twin, field, network=network, grid=grid)
+        found = {k: round(float(v), 5) for k, v in answer.fit.theta.items()}
+        seconds = time.perf_counter() - begun
+        print(f"{answer.method}: {found} in {seconds:.0f} s, terms {answer.fit.terms}")
+
+
+if __name__ == "__main__":
+    main()

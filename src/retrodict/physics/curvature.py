@@ -1,0 +1,111 @@
+r"""The Laplace approximation: a normal distribution with the MAP's curvature.
+
+The covariance of the physical parameters, with the weights marginalized, is the block
+of :math:`H^{-1}` that belongs to them, not the inverse of the block of :math:`H`. It is
+read off a QR decomposition of the standardized residuals' Jacobian (rows of the priors
+appended), whose condition number is the square root of that of :math:`H`.
+
+Source: MacKay (1992), Neural Computation 4:448; Gauss-Newton in place of the Hessian
+as in Daxberger et al. (2021), arXiv:2106.14806, but in the coordinates of the whole
+problem, and with the exact Hessian where it is affordable.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jaxtyping import Array, Float
+
+from .gauss_newton import add_rest
+from .problem import Objective
+
+
+EXACT_UP_TO = 64  # unknowns; beyond, the Gauss-Newton matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """A factor of the inverse Hessian at the MAP.
+
+    Attributes:
+        root: Upper triangular ``R`` with ``R^T R`` the Hessian of the scaled unknowns,
+            weights first, parameters last.
+        scale: Their scale, in the same order.
+        dim: Number of parameters' coordinates.
+    """
+
+    root: Float[np.ndarray, "total total"]
+    scale: Float[np.ndarray, " total"]
+    dim: int
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "dim dim"]:
+        """Covariance of the parameters' coordinates, weights marginalized."""
+        tail = self._inverse_tail()
+        return tail @ tail.T
+
+    def sd_of(self, gradients: Float[np.ndarray, "n total"]) -> Float[np.ndarray, " n"]:
+        """Propagate to functions with the given gradients, parameters first."""
+        ordered = np.roll(gradients, -self.dim, axis=1) * self.scale
+        columns = scipy.linalg.solve_triangular(self.root, ordered.T, trans=1)
+        return np.sqrt(np.sum(columns**2, axis=0))
+
+    def _inverse_tail(self) -> Float[np.ndarray, "dim dim"]:
+        start = len(self.scale) - self.dim
+        block = self.root[start:, start:]
+        inverse = scipy.linalg.solve_triangular(block, np.eye(self.dim))
+        return self.scale[start:, None] * inverse
+
+
+def curvature(objective: Objective, z: Float[Array, " total"]) -> Curvature:
+    """Measure the curvature at a minimum in unconstrained coordinates.
+
+    Where the Hessian is not positive definite (no minimum, or a direction that nothing
+    determines) its eigenvalues are kept above 1e-12 of the largest.
+    """
+    dim, total = objective.problem.dim, z.size
+    if total <= EXACT_UP_TO or not all(objective.normal):
+        rows = _square_root(_hessian(objective, z))
+    else:
+        jacobian = np.asarray(jax.jit(objective.jacobian)(z))
+        zero = jnp.zeros((total, total)), jnp.zeros(total)
+        one = jnp.ones(())
+        rest = np.asarray(jax.jit(lambda z: add_rest(objective, z, zero, one)[0])(z))
+        head = np.zeros((dim, total))
+        head[:, :dim] = _square_root(rest[:dim, :dim])
+        tail = np.diag(np.sqrt(np.diag(rest)))[dim:]
+        rows = np.concatenate([jacobian, head, tail])
+    ordered = np.roll(rows, -dim, axis=1)
+    scale = 1 / np.maximum(np.linalg.norm(ordered, axis=0), 1e-150)
+    root = np.asarray(np.linalg.qr(ordered * scale, mode="r"))
+    diagonal = np.diag(root)
+    smallest = np.finfo(float).eps * np.abs(diagonal).max()
+    weak = np.abs(diagonal) < smallest
+    root[weak, weak] = smallest
+    return Curvature(root, scale, dim)
+
+
+def _hessian(
+    objective: Objective, z: Float[Array, " total"]
+) -> Float[np.ndarray, "total total"]:
+    """Difference the exact gradient: second derivatives of a solver compile slowly."""
+    gradient = jax.jit(jax.jacfwd(lambda z: objective.loss(z, 1.0)))
+    columns = []
+    for index, value in enumerate(np.asarray(z)):
+        step = 1e-4 * max(1.0, abs(float(value)))
+        ends = [gradient(z.at[index].add(sign * step)) for sign in (1, -1)]
+        columns.append(np.asarray(ends[0] - ends[1]) / (2 * step))
+    matrix = np.stack(columns)
+    return (matrix + matrix.T) / 2
+
+
+def _square_root(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Return A with A^T A the nearest positive definite matrix, for unit diagonal."""
+    if not len(matrix):
+        return matrix
+    scale = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
+    values, vectors = np.linalg.eigh(matrix / scale[:, None] / scale)
+    values = np.maximum(values, 1e-12 * max(values.max(), 1e-300))
+    return np.sqrt(values)[:, None] * vectors.T * scale

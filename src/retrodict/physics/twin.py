@@ -1,0 +1,412 @@
+r"""A digital twin: an equation with unknown parameters, matched to what sensors saw.
+
+.. math::
+    L(w, \theta) = \sum_i \frac{(u_w(x_i) - y_i)^2}{2\sigma_d^2} + N_d \log\sigma_d
+      + \sum_j \frac{r_{w,\theta}(z_j)^2}{2\sigma_r^2} + N_r \log\sigma_r
+      - \log p(\theta) - \log p(w)
+
+is, but for constants, the negative log-posterior of a network's weights and the
+parameters (:class:`retrodict.Problem`); :math:`\sigma_r` says by how much the equation
+may be violated. On a grid the equation is solved instead (:math:`\sigma_r \to 0`).
+
+Source: Raissi, Perdikaris and Karniadakis (2019), J. Comput. Phys. 378:686. Deviation:
+Gauss-Newton in place of Adam and L-BFGS, noise scales in place of tuned loss weights.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, Key
+
+from .._core.choices import check_choice
+from .._core.errors import ModelError
+from .._core.seeds import numpy_generator, stream_key
+from ..model import Prior
+from .answer import MapAnswer
+from .differences import Boundary, March, on_points
+from .fields import Constrain, Jet, NetworkField
+from .map_fit import map_fit
+from .problem import Problem
+from .term import Term
+
+
+FIELDS = ("mlp", "grid")
+Scale = float | str | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Sensor:
+    """What was measured of the field.
+
+    Attributes:
+        points: Coordinates of every measurement, one array ``(n,)`` per axis.
+        values: What was measured, ``(n,)`` or ``(n, k)``.
+        sigma: Standard deviation of the noise, or the name of the parameter it is.
+        observe: ``u -> value``, what a sensor sees of the field ``(components,)`` at
+            its point; the first component by default.
+    """
+
+    points: Mapping[str, np.ndarray]
+    values: np.ndarray
+    sigma: Scale
+    observe: Callable[[Array], Array] = field(default_factory=lambda: _first)
+
+
+def _first(u: Array) -> Array:
+    return u[0]
+
+
+def _free(point: Jet, raw: Array) -> Array:
+    del point
+    return raw
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """An inverse problem for an ordinary or a partial differential equation.
+
+    Attributes:
+        domain: Ends of each axis by name; the axis of time is called ``"t"``.
+        equation: ``(d, theta) -> residual``, ``(components,)``, zero where the equation
+            holds; ``d`` has the coordinates ``d.x``, ``d.t``, the field ``d.u`` and its
+            derivatives ``d.u_t``, ``d.u_xx``. With time, it must be ``d.u_t - F``.
+        prior: The unknown parameters.
+        sensors: What was measured.
+        derivatives: Those that the equation uses, such as ``("t", "xx")``.
+        components: Number of components of the field.
+        constrain: ``(point, raw) -> u``: hard boundary and initial conditions.
+        residual_sigma: Scale by which the equation may be violated, per component, or
+            the name of a parameter.
+        start: Where the search for parameters starts; the prior's median by default.
+    """
+
+    domain: Mapping[str, tuple[float, float]]
+    equation: Callable[[Jet, Any], Array]
+    prior: Prior
+    sensors: tuple[Sensor, ...]
+    derivatives: tuple[str, ...] = ("t",)
+    components: int = 1
+    constrain: Constrain = field(default_factory=lambda: _free)
+    residual_sigma: Scale = 1e-4
+    start: Mapping[str, Any] | None = None
+
+    def points(self, sensor: Sensor) -> Float[np.ndarray, "n dim"]:
+        """Return the points of ``sensor`` as one array, axes in the domain's order."""
+        missing = [axis for axis in self.domain if axis not in sensor.points]
+        if missing:
+            raise ModelError(
+                f"Sensor.points: Expected the axes {list(self.domain)}; got "
+                f"{sorted(sensor.points)}. Add {missing[0]!r}."
+            )
+        columns = [np.asarray(sensor.points[axis], float) for axis in self.domain]
+        return np.stack(np.broadcast_arrays(*columns), axis=1)
+
+
+@dataclass(frozen=True)
+class Network:
+    """How a field is represented by a network.
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        collocation: Points at which the equation must hold.
+        relax: One fit per entry, with the equation's scale multiplied by it: a loose
+            equation first lets the network follow the data. Before each fit but the
+            first, half of the points move to where the equation is violated most.
+        weight_scale: Prior standard deviation of every weight.
+        max_steps: Most iterations per round.
+    """
+
+    hidden: tuple[int, ...] = (16, 16, 16)
+    collocation: int = 300
+    relax: tuple[float, ...] = (1.0, 1.0)
+    weight_scale: float = 10.0
+    max_steps: int = 60
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a field is represented by a grid.
+
+    Attributes:
+        nodes: Nodes in space.
+        step: Longest step in time; a 500th of the domain by default. Diffusion
+            :math:`D` on spacing :math:`h` is stable up to about :math:`h^2 / 2D`.
+    """
+
+    nodes: int = 41
+    step: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FieldAnswer:
+    """The answer of one representation of the field.
+
+    Attributes:
+        method: Name of the method, for tables.
+        fit: The MAP, as any posterior.
+        field: ``(theta, weights, points) -> u``, ``(n, components)``; points are
+            ``(n, dim)``, on a grid in time in increasing order.
+    """
+
+    method: str
+    fit: MapAnswer
+    field: Callable[[Any, Any, np.ndarray], Array]
+
+    def predict(self, points: Float[np.ndarray, "n dim"]) -> np.ndarray:
+        """Return the most probable field ``(n, components)`` at points."""
+        with jax.enable_x64(True):
+            function = jax.jit(lambda theta, w: self.field(theta, w, points))
+            theta = {k: jnp.asarray(v) for k, v in self.fit.theta.items()}
+            return np.asarray(function(theta, self.fit.weights))
+
+
+def fit_twin(
+    twin: Twin,
+    field: str = "mlp",
+    *,
+    seed: int = 0,
+    network: Network | None = None,
+    grid: Grid | None = None,
+) -> FieldAnswer:
+    """Infer a twin's parameters, with the field as a network or on a grid.
+
+    Args:
+        twin: Equation, sensors and prior.
+        field: ``"mlp"``: physics-informed network, MAP by Gauss-Newton. ``"grid"``:
+            finite differences, the equation solved for every candidate.
+        seed: Seed of weights and collocation points.
+        network: Size of the network and its search.
+        grid: Size of the grid.
+
+    Returns:
+        Parameters with uncertainty, and the field.
+
+    Raises:
+        ModelError: If ``field`` is neither of the two, or a sensor lacks an axis.
+    """
+    check_choice("field", field, FIELDS)
+    if field == "grid":
+        return _fit_grid(twin, grid or Grid(), seed)
+    return _fit_network(twin, network or Network(), seed)
+
+
+def network_problem(
+    twin: Twin, settings: Network, points: Float[np.ndarray, "n dim"]
+) -> Problem:
+    """Write a twin as a problem over weights and parameters.
+
+    Args:
+        twin: The twin.
+        settings: Size of its network.
+        points: Collocation points.
+    """
+    field = _network_field(twin, settings)
+
+    def residual(theta: Any, weights: Any, point: Array) -> Any:
+        jet = field.jet(weights, point, twin.derivatives)
+        value = twin.equation(jet, theta)
+        return dist.Normal(0.0, _scale(twin.residual_sigma, theta)), value
+
+    terms = [Term("residual", residual, points)]
+    for name, sensor in zip(_sensor_names(twin), twin.sensors, strict=True):
+
+        def data(theta: Any, weights: Any, row: Any, sensor: Sensor = sensor) -> Any:
+            seen = sensor.observe(field(weights, row[0]))
+            return dist.Normal(seen, _scale(sensor.sigma, theta)), row[1]
+
+        rows = (twin.points(sensor), np.asarray(sensor.values, float))
+        terms.append(Term(name, data, rows))
+    return Problem(
+        terms,
+        prior=twin.prior,
+        init=field.init,
+        weight_scale=settings.weight_scale,
+        start=twin.start,
+    )
+
+
+def grid_problem(twin: Twin, grid: Grid) -> Problem:
+    """Write a twin as a problem over parameters alone, the equation solved."""
+    solve = _solver(twin, grid)
+    terms = []
+    points = [twin.points(sensor) for sensor in twin.sensors]
+    ends = np.cumsum([len(p) for p in points])[:-1]
+
+    def misfits(theta: Any, weights: Any, row: Any) -> Any:
+        del weights, row
+        parts = jnp.split(solve(theta, np.concatenate(points)), ends)
+        seen, scales, values = [], [], []
+        for sensor, u in zip(twin.sensors, parts, strict=True):
+            value = jax.vmap(sensor.observe)(u)
+            scale = jnp.broadcast_to(_scale(sensor.sigma, theta), value.shape)
+            seen.append(value.reshape(-1))
+            scales.append(scale.reshape(-1))
+            values.append(np.asarray(sensor.values, float).reshape(-1))
+        law = dist.Normal(jnp.concatenate(seen), jnp.concatenate(scales))
+        return law, np.concatenate(values)
+
+    terms.append(Term("data", misfits))
+    return Problem(terms, prior=twin.prior, start=twin.start)
+
+
+def _fit_network(twin: Twin, settings: Network, seed: int) -> FieldAnswer:
+    key = stream_key(seed, "collocation")
+    field = _network_field(twin, settings)
+    points = _uniform(key, twin, settings.collocation)
+    fit = None
+    for round_index, factor in enumerate(settings.relax):
+        if fit is not None:
+            points = _resample(jr.fold_in(key, round_index), twin, field, fit, points)
+        problem = network_problem(_relaxed(twin, factor), settings, points)
+        start = None if fit is None else fit.z
+        fit = map_fit(problem, seed=seed, max_steps=settings.max_steps, start=start)
+    assert fit is not None
+
+    def evaluate(theta: Any, weights: Any, where: np.ndarray) -> Array:
+        del theta
+        return jax.vmap(lambda p: field(weights, p))(jnp.asarray(where))
+
+    return FieldAnswer("network (PINN), Laplace", fit, evaluate)
+
+
+def _fit_grid(twin: Twin, grid: Grid, seed: int) -> FieldAnswer:
+    solve = _solver(twin, grid)
+    fit = map_fit(grid_problem(twin, grid), seed=seed)
+    method = "grid, Gauss-Newton, Laplace"
+    return FieldAnswer(method, fit, lambda theta, _, where: solve(theta, where))
+
+
+def _relaxed(twin: Twin, factor: float) -> Twin:
+    """Multiply the scale of the equation, unless it is inferred."""
+    if isinstance(twin.residual_sigma, str):
+        return twin
+    return replace(twin, residual_sigma=np.asarray(twin.residual_sigma) * factor)
+
+
+def _solver(twin: Twin, grid: Grid) -> Callable[[Any, np.ndarray], Array]:
+    """Return ``(theta, points) -> u``, ``(n, components)``."""
+    axes = list(twin.domain)
+    if "t" not in axes:
+        nodes = np.linspace(*twin.domain[axes[0]], grid.nodes)
+        with jax.enable_x64(True):
+            boundary = Boundary(
+                axes[0], nodes, twin.equation, twin.constrain, twin.components
+            )
+
+        def solve_static(theta: Any, where: np.ndarray) -> Array:
+            return jnp.asarray(on_points(nodes, where[:, 0])) @ boundary(theta)
+
+        return solve_static
+    low, high = twin.domain["t"]
+    march = March(
+        twin.domain,
+        twin.equation,
+        twin.constrain,
+        twin.components,
+        nodes=grid.nodes,
+        step=grid.step or (high - low) / 500,
+    )
+
+    def solve(theta: Any, where: np.ndarray) -> Array:
+        times, index = np.unique(where[:, axes.index("t")], return_inverse=True)
+        u = march(theta, times)
+        if march.space is None:
+            return u[index, 0]
+        space = where[:, axes.index(march.space)]
+        matrix = on_points(march.nodes, space)
+        return jnp.einsum("mn,mnc->mc", matrix, u[index])
+
+    return solve
+
+
+def _network_field(twin: Twin, settings: Network) -> NetworkField:
+    return NetworkField(twin.domain, twin.components, twin.constrain, settings.hidden)
+
+
+def _sensor_names(twin: Twin) -> list[str]:
+    if len(twin.sensors) == 1:
+        return ["data"]
+    return [f"data {i + 1}" for i in range(len(twin.sensors))]
+
+
+def _scale(scale: Scale, theta: Any) -> Any:
+    return theta[scale] if isinstance(scale, str) else scale
+
+
+def _uniform(key: Key[Array, ""], twin: Twin, count: int) -> np.ndarray:
+    """Spread points evenly: one per interval on a line, a Halton set in a plane."""
+    from scipy.stats import qmc
+
+    ends = np.array(list(twin.domain.values()), float)
+    if len(ends) == 1:
+        unit = (np.arange(count)[:, None] + 0.5) / count
+        unit = np.concatenate([np.zeros((1, 1)), unit, np.ones((1, 1))])
+    else:
+        unit = qmc.Halton(len(ends), rng=numpy_generator(key)).random(count)
+    return ends[:, 0] + unit * np.diff(ends)[:, 0]
+
+
+def _resample(
+    key: Key[Array, ""],
+    twin: Twin,
+    field: NetworkField,
+    fit: MapAnswer,
+    points: Float[np.ndarray, "n dim"],
+) -> np.ndarray:
+    """Move half of the points to where the equation is violated most.
+
+    Source: residual-based adaptive distribution, Wu et al. (2023), Comput. Methods
+    Appl. Mech. Eng. 403:115671.
+    """
+    key_where, key_pick = jr.split(key)
+    ends = np.array(list(twin.domain.values()), float)
+    unit = np.asarray(jr.uniform(key_where, (20 * len(points), len(ends))))
+    candidates = ends[:, 0] + unit * np.diff(ends)[:, 0]
+    with jax.enable_x64(True):
+        theta = {k: jnp.asarray(v) for k, v in fit.theta.items()}
+
+        def violation(point: Array) -> Array:
+            value = twin.equation(
+                field.jet(fit.weights, point, twin.derivatives), theta
+            )
+            return jnp.sum((value / _scale(twin.residual_sigma, theta)) ** 2)
+
+        squares = np.asarray(jax.jit(jax.vmap(violation))(jnp.asarray(candidates)))
+    weights = np.sqrt(squares)
+    share = weights / weights.mean() + 1.0
+    noise = np.asarray(jr.gumbel(key_pick, (len(candidates),)))
+    chosen = np.argsort(-(np.log(share) + noise))[: len(points) // 2]
+    return np.concatenate([points[::2], candidates[chosen]])
+
+
+def sweep_residual_sigma(
+    twin: Twin,
+    sigmas: Float[np.ndarray, " n"],
+    *,
+    seed: int = 0,
+    network: Network | None = None,
+) -> list[FieldAnswer]:
+    """Fit a network for each scale by which the equation may be violated.
+
+    As the scale falls the answer converges to that of the equation itself, solved.
+
+    Args:
+        twin: The twin; its own scale multiplies ``sigmas``.
+        sigmas: Factors of the residual's scale, from loose to strict.
+        seed: Seed of every fit.
+        network: Size of the network.
+    """
+    if isinstance(twin.residual_sigma, str):
+        raise ModelError(
+            "residual_sigma: Expected numbers to sweep; got the parameter "
+            f"{twin.residual_sigma!r}."
+        )
+    return [
+        fit_twin(_relaxed(twin, s), seed=seed, network=network) for s in sigmas.tolist()
+    ]

@@ -1,0 +1,100 @@
+"""One twin, three answers: a network and a grid beside the amortized posterior."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Key
+
+from ..model import Baseline, FigureInput, Model
+from ..physics import FieldAnswer, Grid, MapAnswer, Network, Twin, fit_twin
+
+
+NUM_DRAWS = 4000
+
+
+def as_baseline(
+    key: Key[Array, ""], answer: FieldAnswer, rivals: tuple[Baseline, ...] = ()
+) -> Baseline:
+    """Turn the answer of one representation into draws, with its diagnostics."""
+    fit = answer.fit
+    return Baseline(
+        answer.method,
+        fit.sample(key, NUM_DRAWS),
+        _diagnostics(fit),
+        rivals,
+    )
+
+
+def both_fields(
+    build: Callable[[Model], Twin], network: Network, grid: Grid
+) -> Callable[[Any, Model], Baseline]:
+    """Return a baseline: the grid's answer, with the network's as its rival."""
+
+    def baseline(key: Key[Array, ""], model: Model) -> Baseline:
+        key_grid, key_network = jr.split(key)
+        twin = build(model)
+        learned = as_baseline(key_network, fit_twin(twin, "mlp", network=network))
+        solved = fit_twin(twin, "grid", grid=grid)
+        return as_baseline(key_grid, solved, (learned,))
+
+    return baseline
+
+
+def _diagnostics(fit: MapAnswer) -> dict[str, float]:
+    """Say how the fit ended and what share of prior variance the data removed."""
+    numbers = {"converged": float(fit.converged), "seconds": round(fit.seconds, 1)}
+    numbers |= {f"log-density of {k} (nats)": v for k, v in fit.terms.items()}
+    shares = fit.identified.contraction
+    return numbers | {f"contraction of {k}": v for k, v in shares.items()}
+
+
+def unidentified(baseline: Baseline) -> list[str]:
+    """Name the parameters that a fit's data do not determine."""
+    prefix = "contraction of "
+    return [
+        name.removeprefix(prefix)
+        for name, share in baseline.diagnostics.items()
+        if name.startswith(prefix) and share < 24 / 25
+    ]
+
+
+def answers_figure(
+    inputs: FigureInput, labels: Mapping[str, str], note: str
+) -> tuple[str, Any]:
+    """Draw every parameter's 90 % interval under each method, one row per parameter.
+
+    Args:
+        inputs: Draws of the posterior and the baseline with its rivals.
+        labels: The quantities to draw, and how to write them.
+        note: Which assumptions differ between the methods, for the caption.
+    """
+    # Deferred: a world is simulated without importing matplotlib.
+    from ..report.figures import style
+
+    sources = {"NPE": inputs.draws}
+    baseline = inputs.baseline
+    if baseline is not None:
+        sources |= {b.method: b.draws for b in (baseline, *baseline.rivals)}
+    with style.house_style():
+        figure = style.new_figure(7.0, 0.6 + 0.75 * len(labels))
+        axes = np.atleast_1d(figure.subplots(len(labels), 1))
+        for axis, (name, label) in zip(axes, labels.items(), strict=True):
+            for row, draws in enumerate(sources.values()):
+                low, middle, high = np.quantile(draws[name], [0.05, 0.5, 0.95])
+                color = style.CYCLE[row]
+                axis.plot([low, high], [-row, -row], color=color, lw=2)
+                axis.plot(middle, -row, "o", color=color, ms=4)
+            axis.set(ylim=(-len(sources) + 0.4, 0.6), yticks=[], ylabel="")
+            axis.set_title(label)
+        handles = [
+            axes[0].plot([], [], "o-", color=style.CYCLE[row], label=method)[0]
+            for row, method in enumerate(sources)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(sources))
+    caption = "Median and 90 % interval of every method for the same data. " + note
+    if baseline is not None and unidentified(baseline):
+        names = ", ".join(unidentified(baseline))
+        caption += f" Not determined by these data: {names}."
+    return caption, figure
