@@ -27,7 +27,7 @@ from ..training import (
 
 NUM_SYNTHETIC = 20_000
 REAL_SHARE = 0.2  # of the training rows, at least
-MAX_SIMULATIONS = 3000  # beyond, the posterior is learned as well without
+MAX_SIMULATIONS = 3000  # measured to help at 1000; with more, training time counts
 MAX_MEMBERS = 5  # more average out what few simulations leave to chance; these are many
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
