@@ -56,11 +56,11 @@ SIGMA = NOISE * np.max([exact(s, TIMES).max(0) for s in TRAIN], axis=0) / SCALE
 
 def law(lags, hidden):
     """Return a law without any known part, and the start of its weights."""
-    size = 2 * (lags + 1) + 1
+    size = lags + 3  # messenger now and before, protein, induction
 
     def rate(theta, weights, past, u):
         del theta
-        features = jnp.concatenate([past.T.reshape(-1), u])
+        features = jnp.concatenate([past[:, 0], past[0, 1:], u])
         inner = jnp.tanh(weights["inner"] @ features + weights["bias"])
         return weights["linear"] @ features + weights["outer"] @ inner
 

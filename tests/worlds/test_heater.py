@@ -95,5 +95,9 @@ def test_grid_agrees_with_least_squares_on_real_data(data_dir: Path):
     theta = {k: float(v) for k, v in fit.theta.items()}
     assert theta["U_a"] == pytest.approx(best["U_a"], rel=0.01)
     for combination in (heater.combination_a, heater.combination_b):
-        assert combination(theta) == pytest.approx(combination(best), rel=0.03)
+        found, expected = (
+            float(combination({k: jnp.asarray(v) for k, v in t.items()}))
+            for t in (theta, best)
+        )
+        assert found == pytest.approx(expected, rel=0.03)
     assert set(fit.identified.unidentified) == {"C_H", "C_S", "U_b"}

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 
-Layers = list[tuple[Array, Array]]
+Layers = list[tuple[Any, Any]]
 Constrain = Callable[[Any, Array], Array]
 
 
