@@ -71,17 +71,17 @@ def test_nuisances_have_no_prior_density_to_weigh_with():
 
 
 def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):
-    """x = theta + noise of two scales, 300 simulations: judged by fresh ones."""
-    monkeypatch.setattr("retrodict.posterior.synthetic.NUM_SYNTHETIC", 3000)
-    prior = rd.Prior(a=dist.Uniform(-5.0, 5.0))
+    """x = theta + noise of two scales, 500 simulations: judged by fresh ones."""
+    monkeypatch.setattr("retrodict.posterior.synthetic.NUM_SYNTHETIC", 10_000)
+    prior = rd.Prior(a=dist.Uniform(-10.0, 10.0).expand([2]))
 
     def simulator(key, theta):
         key_scale, key_noise = jr.split(key)
         scale = jnp.where(jr.bernoulli(key_scale), 1.0, 0.1)
-        return theta["a"][None] + scale * jr.normal(key_noise, (1,))
+        return theta["a"] + scale * jr.normal(key_noise, (2,))
 
     model = rd.Model(prior, simulator)
-    few, fresh = rd.simulate(model, 300, seed=0), rd.simulate(model, 2000, seed=1)
+    few, fresh = rd.simulate(model, 500, seed=0), rd.simulate(model, 2000, seed=1)
     both = rd.fit(few, num_members=2)
     monkeypatch.setattr("retrodict.posterior.synthetic.MAX_SIMULATIONS", 0)
     alone = rd.fit(few, num_members=2)

@@ -167,7 +167,7 @@ class TrainingSpec(AbstractSpec):
 
     model_name: Text
     seed: Count
-    settings: dict[Name, int | float | bool]
+    settings: dict[Name, int | float | bool | Text]
     num_simulations: Annotated[int, Bounded(ge=1, le=2**63 - 1)]
     counts: dict[Name, Count]
     simulation_seed: Count
