@@ -249,7 +249,7 @@ def test_damaged_block(cli, models: Path, tmp_path: Path):
     assert cli(*words).code == 0
     block = next((tmp_path / "blocks").iterdir())
     block.write_bytes(block.read_bytes()[:-1])
-    assert_refused(cli(*words), 65, "checksum differs.*Delete")
+    assert_refused(cli(*words), 65, "checksum differs.*repair")
 
 
 def test_bug_of_ours_is_said_to_be_one(cli, monkeypatch):

@@ -79,6 +79,7 @@ def test_summary_is_the_documented_one(finished: Path):
         "compile_s",
         "validate_s",
         "infer_s",
+        "measure_s",
         "baseline_s",
         "total_s",
     }

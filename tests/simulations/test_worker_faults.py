@@ -60,7 +60,7 @@ def test_workers_are_killed(load, tmp_path, monkeypatch):
     wanted, rows = (500, 2000) if FULL else (8, 120)
     model = load("steady")
     quiet = simulate(model, rows, executor=Pool(2))
-    monkeypatch.setenv("PAUSE", "0.02")
+    monkeypatch.setenv("PAUSE", "0.02" if FULL else "0.1")
     stop, kills = threading.Event(), []
     mark = str(tmp_path / "model" / "simulator.py")
     thread = threading.Thread(target=killer, args=(mark, stop, wanted, kills))

@@ -1,4 +1,5 @@
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -69,7 +70,7 @@ def test_a_cubic_is_regressed_exactly():
 def test_without_data_it_says_what_is_needed():
     study = kids1000.study()
     with pytest.raises(ModelError, match=r"kids1000 needs .*--data DIR"):
-        study.baseline(None, study.model)
+        study.baseline(jr.key(0), study.model)
 
 
 def test_theory_is_near_that_of_kcap(data_folder):

@@ -65,8 +65,8 @@ class Command:
 
     Example:
         >>> simulator = Command(["./lotka_volterra", "{theta}", "{seed}"], output="-")
-        >>> simulator.argv[0]
-        './lotka_volterra'
+        >>> simulator.output
+        '-'
     """
 
     argv: Sequence[str]

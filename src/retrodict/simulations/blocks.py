@@ -53,7 +53,7 @@ def pack(block: Block, identity: str) -> tuple[bytes, dict[str, Any]]:
         "errors": json.dumps({str(k): v for k, v in block.errors.items()}),
         "facts": json.dumps({str(k): list(v) for k, v in block.facts.items()}),
     }
-    content = safetensors.numpy.save(arrays, metadata)
+    content = _in_order(safetensors.numpy.save(arrays, metadata))
     digest = hashlib.sha256(content).hexdigest()
     content = content.replace(_mark(BLANK), _mark(digest), 1)
     codes = Counter(block.status.tolist())
@@ -106,6 +106,19 @@ def digest_of(path: Path, content: bytes | None = None) -> str:
         return _metadata(content)["sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(path, f"it cannot be read: {error}") from error
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the text fields of the header, which safetensors writes in any order.
+
+    Equal blocks are then equal files.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ the program, not part of it: schedules are raced and members trained with one pr
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -128,7 +128,7 @@ def flatten(estimator: Estimator, constant_shape: bool = False) -> Member:
     )
 
 
-def _relative_decay(path: Sequence[Any]) -> float:
+def _relative_decay(path: tuple[Any, ...]) -> float:
     """Return how firmly a weight is held, relative to the settings.
 
     What reads x is held firmly, so that x is not over-read; what gives the density its
@@ -226,8 +226,8 @@ def compile_programs(
 
 
 def _given(member: Member, decay: float, rows: Rows) -> Given:
-    vectors = decay * member.matrices, member.free
-    return Given(*map(jnp.asarray, vectors), member.fixed, rows)
+    decays = jnp.asarray(decay * member.matrices)
+    return Given(decays, jnp.asarray(member.free), member.fixed, rows)
 
 
 def _signature(arguments: PyTree) -> tuple[Any, tuple[Any, ...]]:
