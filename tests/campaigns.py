@@ -110,6 +110,7 @@ def write_model(folder: Path, kinds: int = 20) -> Path:
     """Write the model file and its simulator; each failure has 1/kinds of the rows."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "simulator.py").write_text(SIMULATOR)
+    sys.modules.pop("simulator", None)  # that of another test's folder
     path = folder / "model.py"
     path.write_text(MODEL.format(kinds=kinds))
     return path
