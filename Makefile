@@ -27,7 +27,7 @@ help:
 	@echo "make test-fast    run the tests that take less than five seconds each"
 	@echo "make test-faults  break everything on purpose; also in four parts, see Makefile"
 	@echo "make test-trust   test the trust room and measure every claim about it"
-	@echo "make test-worlds  run every world in full and hold it to its bounds"
+	@echo "make test-worlds  hold the baselines of the worlds to their bounds"
 	@echo "make lint         check style, types and spelling"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make env          create $(VENV) with what the demo and the tests need"
@@ -73,7 +73,7 @@ test-fast: env
 test-worlds: env
 	$(BIN)/python -m pytest -m "worlds and not bench" tests/worlds
 
-# Each part takes less than half an hour on two cores; `make test` runs a short slice.
+# Each part may be run alone; `make test` runs a short slice of every one.
 FAULTS := RETRODICT_FAULTS=full $(BIN)/python -m pytest -s -q -m faults
 
 test-faults: test-faults-coordinator test-faults-workers test-faults-disk \

@@ -54,7 +54,7 @@ class Entry:
         data: ``"included"``, or that a folder must be given.
         parameters: Names of what is inferred.
         parts: Names of its other runs.
-        minutes: Measured time of a run on two cores.
+        minutes: Rough time of a run on two cores.
     """
 
     name: str

@@ -173,8 +173,8 @@ def all_answers(inputs: FigureInput) -> tuple[str, Any]:
     note = (
         "NPE gives the whole, curved ridge; grid and network a normal distribution of "
         "the logarithms with the curvature at the most probable point, which cannot "
-        "bend: where they differ on C_H, C_S and U_b, that is why. The network may "
-        "also violate the equation by 3e-5 K/s."
+        "bend. The network may violate the equation by 3e-5 K/s; where it is far "
+        "from the grid, its search has not converged and the grid is to be believed."
     )
     return answers_figure(inputs, labels, note)
 
