@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from ..model import Model
 from ..posterior import Posterior, Refined, fit, refine
-from ..simulations import simulate
+from ..simulations import Simulations, simulate
 
 
 @runtime_checkable
@@ -73,21 +73,26 @@ class Trained:
 
 def amortized(model: Model, budget: int, seed: int, effort: str) -> Answer:
     """Train one posterior for all observations, on simulations from the prior."""
-    sims = simulate(model, budget, seed=seed)
-    posterior = fit(sims, seed=seed, effort="fast" if effort == "fast" else "auto")
+    _, posterior = _fitted(model, budget, seed, effort)
     return Trained(posterior, posterior.record.train_s, posterior.record.compile_s)
 
 
 def refined(model: Model, budget: int, seed: int, effort: str) -> Answer:
     """Train a posterior and a likelihood; choose between them by held-out score."""
-    sims = simulate(model, budget, seed=seed)
-    posterior = fit(sims, seed=seed, effort="fast" if effort == "fast" else "auto")
+    sims, posterior = _fitted(model, budget, seed, effort)
     both = refine(posterior, sims, seed=seed)
     parts = (posterior.record, both.likelihood)
     train_s, compile_s = (
         sum(getattr(part, name) for part in parts) for name in ("train_s", "compile_s")
     )
     return Trained(both, train_s, compile_s)
+
+
+def _fitted(
+    model: Model, budget: int, seed: int, effort: str
+) -> tuple[Simulations, Posterior]:
+    sims = simulate(model, budget, seed=seed)
+    return sims, fit(sims, seed=seed, effort="fast" if effort == "fast" else "auto")
 
 
 METHODS = MappingProxyType({"amortized": amortized, "refined": refined})

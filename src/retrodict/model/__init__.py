@@ -7,7 +7,7 @@ from .prior import Nuisance, Prior
 from .simulator import JaxSimulator, PythonSimulator, as_simulator
 from .space import Field, Space, refuse_nan
 from .study import Axis, Baseline, FigureInput, Study
-from .support import Support
+from .support import Kind, Support
 
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Field",
     "FigureInput",
     "JaxSimulator",
+    "Kind",
     "Model",
     "Nuisance",
     "Prior",

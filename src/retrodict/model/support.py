@@ -27,7 +27,7 @@ further off than any draw of a prior with light tails.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ from numpyro.distributions import constraints
 from .._core.errors import ModelError
 
 
-KINDS = (
+Kind = Literal[
     "real",
     "lower",
     "upper",
@@ -49,7 +49,8 @@ KINDS = (
     "log_interval",
     "simplex",
     "ordered",
-)
+]
+KINDS = get_args(Kind)
 # Beyond +-MAX_PROBIT the distribution function of a float32 draw is 0 or 1: a draw that
 # rounds to the bound itself must still have finite coordinates.
 MAX_PROBIT = 6.0

@@ -19,7 +19,6 @@ from .twin import (
     Twin,
     fit_twin,
     network_problem,
-    sweep_residual_sigma,
 )
 
 
@@ -41,5 +40,4 @@ __all__ = [
     "map_fit",
     "network_problem",
     "shooting_problem",
-    "sweep_residual_sigma",
 ]

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._core.runge_kutta import rk4_slope
 from .fields import Constrain, Jet, named
 
 
@@ -122,11 +123,8 @@ class March:
 
     def _step(self, theta: Theta, carry: tuple[Array, Array], h: Array) -> Any:
         t, u = carry
-        k1 = self._rate(theta, t, u)
-        k2 = self._rate(theta, t + h / 2, u + h / 2 * k1)
-        k3 = self._rate(theta, t + h / 2, u + h / 2 * k2)
-        k4 = self._rate(theta, t + h, u + h * k3)
-        return t + h, u + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        slope = rk4_slope(lambda part, v: self._rate(theta, t + part * h, v), u, h)
+        return t + h, u + h * slope
 
     def _rate(self, theta: Theta, t: Array, u: Float[Array, "n c"]) -> Array:
         u = self._at_ends(t, u)

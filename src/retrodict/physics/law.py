@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._core.runge_kutta import rk4_slope
+
 
 @dataclass(frozen=True, eq=False)
 class Law:
@@ -61,19 +63,15 @@ class Law:
         h = self.step
 
         def step(past: Array, u: Array) -> tuple[Array, Array]:
-            def rate(state: Array, earlier: Array) -> Array:
-                return self.rate(
-                    theta, weights, jnp.concatenate([state[None], earlier]), u
-                )
-
             now, at_start = past[0], past[1:]
             at_end = past[:-1]
-            middle = (at_start + at_end) / 2
-            k1 = rate(now, at_start)
-            k2 = rate(now + h / 2 * k1, middle)
-            k3 = rate(now + h / 2 * k2, middle)
-            k4 = rate(now + h * k3, at_end)
-            new = now + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+            def rate(part: float, state: Array) -> Array:
+                earlier = at_start + part * (at_end - at_start)
+                both = jnp.concatenate([state[None], earlier])
+                return self.rate(theta, weights, both, u)
+
+            new = now + h * rk4_slope(rate, now, h)
             return jnp.concatenate([new[None], at_end]), new
 
         past = jnp.broadcast_to(start, (self.lags + 1, *start.shape))

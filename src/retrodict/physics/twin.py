@@ -383,30 +383,3 @@ def _resample(
     noise = np.asarray(jr.gumbel(key_pick, (len(candidates),)))
     chosen = np.argsort(-(np.log(share) + noise))[: len(points) // 2]
     return np.concatenate([points[::2], candidates[chosen]])
-
-
-def sweep_residual_sigma(
-    twin: Twin,
-    sigmas: Float[np.ndarray, " n"],
-    *,
-    seed: int = 0,
-    network: Network | None = None,
-) -> list[FieldAnswer]:
-    """Fit a network for each scale by which the equation may be violated.
-
-    As the scale falls the answer converges to that of the equation itself, solved.
-
-    Args:
-        twin: The twin; its own scale multiplies ``sigmas``.
-        sigmas: Factors of the residual's scale, from loose to strict.
-        seed: Seed of every fit.
-        network: Size of the network.
-    """
-    if isinstance(twin.residual_sigma, str):
-        raise ModelError(
-            "residual_sigma: Expected numbers to sweep; got the parameter "
-            f"{twin.residual_sigma!r}."
-        )
-    return [
-        fit_twin(_relaxed(twin, s), seed=seed, network=network) for s in sigmas.tolist()
-    ]

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Key
 from scipy.special import logsumexp
 
 from .._core.errors import ModelError
+from .._core.resampling import resample
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Prior
 from ..simulations import Simulations, as_series
@@ -82,8 +83,7 @@ class Refined:
         wanted = max(OVERSAMPLING * num_samples, NUM_PROPOSALS)
         out = np.empty_like(plain)
         for row, (theta, log_w) in enumerate(self._weighted(key_draws, xs, wanted)):
-            weights = np.exp(log_w - logsumexp(log_w))
-            out[row] = theta[rng.choice(len(theta), num_samples, p=weights)]
+            out[row] = theta[resample(rng, log_w, num_samples)]
         if self.choice == "mixture":
             keep = rng.uniform(size=out.shape[:2]) < 0.5
             out = np.where(keep[..., None], plain, out)

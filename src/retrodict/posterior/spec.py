@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Bounded
 
-from ..model import Field, Space, Support
+from ..model import Field, Kind, Space, Support
 from ..training import Settings
 from .record import XSpec
 
@@ -36,16 +36,7 @@ class AbstractSpec(BaseModel):
 class SupportSpec(AbstractSpec):
     """Where a target may lie."""
 
-    kind: Literal[
-        "real",
-        "lower",
-        "upper",
-        "half_line",
-        "interval",
-        "log_interval",
-        "simplex",
-        "ordered",
-    ]
+    kind: Kind
     lower: list[float]
     upper: list[float]
     scale: list[Annotated[float, Bounded(gt=0)]]

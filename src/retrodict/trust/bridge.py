@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy.special import logsumexp
 
+from .._core.resampling import resample
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Model, Space
 
@@ -195,14 +196,7 @@ class Bridge:
     ) -> np.ndarray:
         rng = numpy_generator(key)
         log_weight = self._log_weights(pool, xs)
-        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-        ends = np.cumsum(weight, axis=1)
-        # Systematic resampling, then in random order: draws do not come in any other.
-        start = rng.random((len(pool), 1))
-        steps = (np.arange(num_samples) + start) / num_samples * ends[:, -1:]
-        rows = zip(ends, steps, strict=True)
-        chosen = np.stack([np.searchsorted(end, step) for end, step in rows])
-        chosen = rng.permuted(np.minimum(chosen, pool.shape[1] - 1), axis=1)
+        chosen = np.stack([resample(rng, row, num_samples) for row in log_weight])
         return np.take_along_axis(pool, chosen[..., None], axis=1)
 
     def _log_weights(self, pool: np.ndarray, xs: Any) -> np.ndarray:

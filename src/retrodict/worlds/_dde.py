@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._core.runge_kutta import rk4_slope
+
 
 def solve_delay(
     vector_field: Callable[[Array, Array, Array], Array],
@@ -58,10 +60,7 @@ def solve_delay(
         k1 = field(0.0, y)
         # The slope must be known before the past is read off the newest point.
         slopes = slopes.at[index].set(k1)
-        k2 = field(0.5, y + step / 2 * k1)
-        k3 = field(0.5, y + step / 2 * k2)
-        k4 = field(1.0, y + step * k3)
-        new = y + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        new = y + step * rk4_slope(field, y, step, first=k1)
         return (states.at[index + 1].set(new), slopes), None
 
     (states, _), _ = jax.lax.scan(advance, (empty, empty), jnp.arange(num_steps))
