@@ -89,14 +89,34 @@ def as_steps(counts: Any) -> Any:
     return xp.stack([xp.log1p(counts), step], -1)[:, None, :]
 
 
+def moments(steps: Any) -> Any:
+    """Return what the yearly steps tell at a glance, ``(5,)``.
+
+    Mean, logarithm of the mean square (about lam + mu) and mean at small flocks of the
+    scaled steps; mean and last of the logarithms of the counts.
+    """
+    xp = jnp if isinstance(steps, jax.Array) else np
+    logs, scaled = steps[:, 0, 0], steps[:, 0, 1]
+    before = xp.concatenate([xp.full_like(logs[:1], np.log1p(FEMALES[0])), logs[:-1]])
+    size = xp.log(xp.mean(scaled**2) + 1e-3)
+    small = xp.mean(scaled * xp.exp(-before / 2))
+    return xp.stack([scaled.mean(), size, small, logs.mean(), logs[-1]])
+
+
+def as_x(counts: Any) -> dict[str, Any]:
+    """Write a series of counts as the world's x: ``steps`` and their ``moments``."""
+    steps = as_steps(counts)
+    return {"steps": steps, "moments": moments(steps)}
+
+
 def as_counts(x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Undo :func:`as_steps`, for one series or many."""
     return {"females": np.round(np.expm1(x["steps"][..., 0, 0]))}
 
 
-def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Float[Array, "71 1 2"]]:
-    """Draw one series, written as ``steps``."""
-    return {"steps": as_steps(simulate_counts(key, theta))}
+def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Array]:
+    """Draw one series, as ``steps`` and ``moments``."""
+    return as_x(simulate_counts(key, theta))
 
 
 def summaries(counts: Float[Array, "71"]) -> dict[str, Float[Array, "1"]]:
@@ -181,7 +201,7 @@ def births_and_deaths(inputs: FigureInput) -> tuple[str, Any]:
 
 def study() -> Study:
     """Build the study of the full series."""
-    observed = {"steps": as_steps(np.array(FEMALES[1:], float))}
+    observed = as_x(np.array(FEMALES[1:], float))
     axis = Axis(YEARS[1:], "year", "female cranes")
     return Study(
         model=_model(simulator, observed, "cranes"),

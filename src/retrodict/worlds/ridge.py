@@ -89,7 +89,7 @@ def _growth_factor(z: float) -> float:
 
 def simulator(
     key: Key[Array, ""], theta: Mapping[str, Array]
-) -> Float[Array, "num_bins"]:
+) -> Float[Array, " num_bins"]:
     """Draw one power spectrum of galaxies."""
     amplitude = theta["b"] * theta["sigma_8"]
     noise = jr.normal(key, (NUM_BINS,), amplitude.dtype)
