@@ -72,7 +72,7 @@ def test_nuisances_have_no_prior_density_to_weigh_with():
 
 def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):
     """x = theta + noise of two scales, 500 simulations: judged by fresh ones."""
-    monkeypatch.setattr("retrodict.posterior.synthetic.NUM_SYNTHETIC", 10_000)
+    monkeypatch.setattr("retrodict.posterior.synthetic.NUM_SYNTHETIC", 5000)
     prior = rd.Prior(a=dist.Uniform(-10.0, 10.0).expand([2]))
 
     def simulator(key, theta):
@@ -82,9 +82,9 @@ def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):
 
     model = rd.Model(prior, simulator)
     few, fresh = rd.simulate(model, 500, seed=0), rd.simulate(model, 2000, seed=1)
-    both = rd.fit(few, num_members=2)
+    both = rd.fit(few, num_members=1)
     monkeypatch.setattr("retrodict.posterior.synthetic.MAX_SIMULATIONS", 0)
-    alone = rd.fit(few, num_members=2)
+    alone = rd.fit(few, num_members=1)
     scores = [
         posterior.log_prob(fresh.targets[:, None], fresh.x).mean()
         for posterior in (both, alone)

@@ -43,7 +43,7 @@ def test_observations_are_the_recorded_draws():
     assert part.model.target_names == ("EI_0",)
 
 
-@pytest.mark.slow
+@pytest.mark.worlds
 def test_all_answers_agree_for_constant_stiffness():
     """Deterministic but for NUTS, whose mean has error .03 sd: 3 sigma within .1."""
     study = load_world("beam").parts["constant"]()
