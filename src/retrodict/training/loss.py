@@ -23,7 +23,6 @@ adds a constant).
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -42,4 +41,4 @@ def npe_loss(
         value: Standardized, unconstrained theta.
         x: Standardized series, each ``(batch, ...)``.
     """
-    return -jnp.mean(jax.vmap(estimator.log_prob)(value, x))
+    return -jnp.mean(estimator.log_prob_rows(value, x))
