@@ -71,11 +71,56 @@ class AbstractEmbedding(eqx.Module):
 class AbstractDensity(eqx.Module):
     """A normalized density on R^dim, given a condition vector.
 
-    It is defined by an invertible map of a standard normal, so that one pass gives a
-    log-density and one pass of the inverse gives a draw.
+    A draw is a function of ``noise_dim`` standard normal numbers.
     """
 
     dim: eqx.AbstractVar[int]
+    noise_dim: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def log_prob(
+        self,
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+    ) -> Float[Array, ""]:
+        """Return the normalized log-density of one value, in nats."""
+
+    @abstractmethod
+    def from_base(
+        self, noise: Float[Array, " noise_dim"], condition: Float[Array, " cond_dim"]
+    ) -> Float[Array, " dim"]:
+        """Map standard normal noise to a draw."""
+
+    def loss(
+        self,
+        key: Key[Array, ""],
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+    ) -> Float[Array, ""]:
+        """Return what training minimizes at one value: -log q, in nats.
+
+        A hook: a density whose log-density is dear has a loss of its own.
+        """
+        del key
+        return -self.log_prob(value, condition)
+
+    def sample(
+        self, key: Key[Array, ""], condition: Float[Array, " cond_dim"]
+    ) -> Float[Array, " dim"]:
+        """Draw one value."""
+        return self.from_base(jr.normal(key, (self.noise_dim,)), condition)
+
+
+class AbstractFlow(AbstractDensity):
+    """A density defined by an invertible map of a standard normal of its dimension.
+
+    One pass gives a log-density and one pass of the inverse gives a draw.
+    """
+
+    @property
+    def noise_dim(self) -> int:
+        """How many standard normal numbers make a draw."""
+        return self.dim
 
     @abstractmethod
     def to_base(
@@ -83,13 +128,10 @@ class AbstractDensity(eqx.Module):
         value: Float[Array, " dim"],
         condition: Float[Array, " cond_dim"],
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """Map a value to base noise; also return log |det dnoise/dvalue|."""
+        """Map a value to base noise; also return log |det dnoise/dvalue|.
 
-    @abstractmethod
-    def from_base(
-        self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
-    ) -> Float[Array, " dim"]:
-        """Map base noise to a value: the inverse of :meth:`to_base`."""
+        :meth:`from_base` is its inverse.
+        """
 
     def log_prob(
         self,
@@ -99,12 +141,6 @@ class AbstractDensity(eqx.Module):
         """Return the normalized log-density of one value, in nats."""
         noise, log_det = self.to_base(value, condition)
         return normal_log_prob(noise) + log_det
-
-    def sample(
-        self, key: Key[Array, ""], condition: Float[Array, " cond_dim"]
-    ) -> Float[Array, " dim"]:
-        """Draw one value."""
-        return self.from_base(jr.normal(key, (self.dim,)), condition)
 
 
 class Estimator(eqx.Module):
@@ -125,6 +161,15 @@ class Estimator(eqx.Module):
     ) -> Float[Array, ""]:
         """Return the normalized log-density of one value given one x, in nats."""
         return self.density.log_prob(value, self.embedding(x))
+
+    def loss(
+        self,
+        key: Key[Array, ""],
+        value: Float[Array, " dim"],
+        x: Mapping[str, Array],
+    ) -> Float[Array, ""]:
+        """Return what training minimizes at one value and one x."""
+        return self.density.loss(key, value, self.embedding(x))
 
 
 def normal_log_prob(noise: Float[Array, " dim"]) -> Float[Array, ""]:

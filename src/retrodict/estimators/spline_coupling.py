@@ -23,59 +23,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractDensity, Dense, dense
+from ._base import AbstractFlow, Dense, dense
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
-
-
-class Whitening(eqx.Module):
-    """Conditional location and triangular scale: v = T(c) (value - mean(c)).
-
-    Attributes:
-        head: From the learned context to mean, log-diagonal and lower part of T.
-        direct: From the entries of x that were passed on, if any, to the mean.
-        dim: Dimension of the value.
-    """
-
-    head: Dense
-    direct: Dense | None
-    dim: int = eqx.field(static=True)
-
-    def __init__(
-        self, key: Key[Array, ""], dim: int, context_dim: int, direct_dim: int
-    ):
-        self.head = dense(key, context_dim, 2 * dim + dim * (dim - 1) // 2, 0.0)
-        self.direct = dense(key, direct_dim, dim, 0.0) if direct_dim else None
-        self.dim = dim
-
-    def factors(self, context, direct):
-        """Return mean, log-diagonal and strictly lower part of T."""
-        out = self.head(context)
-        mean, log_diagonal, rest = jnp.split(out, [self.dim, 2 * self.dim])
-        lower = jnp.zeros((self.dim, self.dim))
-        rows, columns = np.tril_indices(self.dim, -1)
-        lower = lower.at[rows, columns].set(rest)
-        if self.direct is not None:
-            mean = mean + self.direct(direct)
-        return mean, log_diagonal, lower
-
-    def to_base(self, value, context, direct):
-        """Whiten; return v and log |det T|."""
-        mean, log_diagonal, lower = self.factors(context, direct)
-        # rows of T are scaled by the diagonal: the off-diagonal part keeps its size
-        # when a posterior is narrow
-        centred = value - mean
-        scale = jnp.exp(log_diagonal)
-        return scale * (centred + lower @ centred), jnp.sum(log_diagonal)
-
-    def from_base(self, noise, context, direct):
-        """Undo the whitening by forward substitution."""
-        mean, log_diagonal, lower = self.factors(context, direct)
-        target = noise * jnp.exp(-log_diagonal)
-        centred = []
-        for row in range(self.dim):
-            known = sum((lower[row, c] * centred[c] for c in range(row)), start=0.0)
-            centred.append(target[row] - known)
-        return jnp.stack(centred) + mean
+from .whitening import Whitening
 
 
 class Coupling(eqx.Module):
@@ -123,7 +73,7 @@ class Coupling(eqx.Module):
         return self.out(hidden).reshape(self.num_moved, -1)
 
 
-class SplineCoupling(AbstractDensity):
+class SplineCoupling(AbstractFlow):
     """Coupling flow with rational-quadratic splines.
 
     Args:

@@ -29,6 +29,7 @@ from .spec import (
     ArtifactSpec,
     SeriesSpec,
     TrainingSpec,
+    estimator_name,
     field_spec,
     settings_spec,
 )
@@ -125,7 +126,7 @@ def _describe(parts: Parts) -> ArtifactSpec:
             columns=columns,
         )
     return ArtifactSpec(
-        estimator="npe/spline-coupling@1",
+        estimator=estimator_name(network.settings.density),
         model_name=parts.record.model_name,
         settings=settings_spec(network.settings),
         fields=[field_spec(field) for field in network.space.fields],

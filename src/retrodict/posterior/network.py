@@ -175,7 +175,7 @@ def _draw(
     estimator: Estimator, key: Key[Array, ""], conditions: Array, width: int
 ) -> Array:
     density = estimator.density
-    noise = jr.normal(key, (len(conditions), width, density.dim))
+    noise = jr.normal(key, (len(conditions), width, density.noise_dim))
     inner = jax.vmap(density.from_base, in_axes=(0, None))
     return jax.vmap(inner)(noise, conditions)
 

@@ -104,6 +104,14 @@ class SettingsSpec(AbstractSpec):
     linear_start: bool
     constant_shape: bool
     grid_embedding: Literal["convolution", "local_average"] = "convolution"
+    density: Literal[
+        "spline_coupling",
+        "autoregressive",
+        "affine_autoregressive",
+        "mixture_density",
+        "flow_matching",
+    ] = "spline_coupling"
+    num_components: Annotated[int, Bounded(ge=1, le=1024)] = 8
 
     def build(self) -> Settings:
         """Return the settings."""
@@ -113,7 +121,7 @@ class SettingsSpec(AbstractSpec):
 class ArtifactSpec(AbstractSpec):
     """Everything needed to build the network that the weights belong to."""
 
-    estimator: Literal["npe/spline-coupling@1"]
+    estimator: Annotated[str, Bounded(pattern=r"^npe/[a-z-]+@1$")]
     model_name: Text
     settings: SettingsSpec
     fields: Annotated[list[FieldSpec], Bounded(min_length=1, max_length=1000)]
@@ -122,6 +130,8 @@ class ArtifactSpec(AbstractSpec):
 
     @model_validator(mode="after")
     def _sizes_fit(self):
+        if self.estimator != estimator_name(self.settings.density):
+            raise ValueError(f"{self.estimator!r} does not name the density")
         if sum(math.prod(field.shape) for field in self.fields) > MAX_COMPONENTS:
             raise ValueError(f"theta has more than {MAX_COMPONENTS} components")
         if sum(math.prod(item.shape) for item in self.series.values()) > MAX_ENTRIES:
@@ -167,6 +177,11 @@ class TrainingSpec(AbstractSpec):
     train_s: float
     prior_text: dict[Name, str]
     versions: dict[Name, Text]
+
+
+def estimator_name(density: str) -> str:
+    """Return the name, with version, under which an estimator is stored."""
+    return f"npe/{density.replace('_', '-')}@1"
 
 
 def field_spec(field: Field) -> FieldSpec:

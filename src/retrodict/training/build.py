@@ -8,10 +8,14 @@ from jaxtyping import Array, Key
 
 from ..estimators import (
     MLP,
+    AbstractDensity,
+    Autoregressive,
     Convolution,
     Estimator,
+    FlowMatching,
     Joined,
     LocalAverage,
+    MixtureDensity,
     SplineCoupling,
 )
 from ..estimators.mlp import quantile_edges
@@ -66,16 +70,44 @@ def build_estimator(
         )
         selected.append(tuple(vectors))
     embedding = parts[0] if len(parts) == 1 else Joined(parts, selected)
-    density = SplineCoupling(
-        key_density,
-        dim,
-        embedding.out_dim,
-        num_layers=settings.num_layers,
-        width=settings.flow_width,
-        num_bins=settings.num_bins,
-        direct_dim=embedding.direct_dim,
+    dims = dim, embedding.out_dim, embedding.direct_dim
+    return Estimator(embedding, build_density(key_density, settings, *dims))
+
+
+def build_density(
+    key: Key[Array, ""], settings: Settings, dim: int, cond_dim: int, direct_dim: int
+) -> AbstractDensity:
+    """Build the density that the settings name.
+
+    Args:
+        key: PRNG key of the initial weights.
+        settings: Architecture.
+        dim: Dimension of the value.
+        cond_dim: Dimension of the condition.
+        direct_dim: How many trailing entries of the condition are entries of x.
+    """
+    shared = {"width": settings.flow_width, "direct_dim": direct_dim}
+    layers, bins = settings.num_layers, settings.num_bins
+    match settings.density:
+        case "mixture_density":
+            num = settings.num_components
+            return MixtureDensity(key, dim, cond_dim, num_components=num, **shared)
+        case "flow_matching":
+            return FlowMatching(key, dim, cond_dim, num_layers=layers, **shared)
+        case "autoregressive" | "affine_autoregressive":
+            affine = settings.density == "affine_autoregressive"
+            return Autoregressive(
+                key,
+                dim,
+                cond_dim,
+                transform="affine" if affine else "rational_quadratic",
+                num_layers=layers,
+                num_bins=bins,
+                **shared,
+            )
+    return SplineCoupling(
+        key, dim, cond_dim, num_layers=layers, num_bins=bins, **shared
     )
-    return Estimator(embedding, density)
 
 
 def split_series(

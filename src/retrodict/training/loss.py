@@ -25,7 +25,8 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import jax.random as jr
+from jaxtyping import Array, Float, Key
 
 from ..estimators import Estimator
 
@@ -43,3 +44,20 @@ def npe_loss(
         x: Standardized series, each ``(batch, ...)``.
     """
     return -jnp.mean(jax.vmap(estimator.log_prob)(value, x))
+
+
+def training_loss(
+    key: Key[Array, ""],
+    estimator: Estimator,
+    value: Float[Array, "batch dim"],
+    x: Mapping[str, Array],
+) -> Float[Array, ""]:
+    """Return what training minimizes: :func:`npe_loss`, or the density's own loss.
+
+    Args:
+        key: PRNG key, for a loss that is itself an average over random numbers.
+        estimator: The network.
+        value: Standardized, unconstrained theta.
+        x: Standardized series, each ``(batch, ...)``.
+    """
+    return jnp.mean(jax.vmap(estimator.loss)(jr.split(key, len(value)), value, x))

@@ -5,6 +5,22 @@ from dataclasses import dataclass, replace
 
 
 GRID_EMBEDDINGS = ("convolution", "local_average")
+DENSITIES = (
+    "spline_coupling",
+    "autoregressive",
+    "affine_autoregressive",
+    "mixture_density",
+    "flow_matching",
+)
+CHOICES = {"grid_embedding": GRID_EMBEDDINGS, "density": DENSITIES}
+COUNTS = (
+    "num_members",
+    "num_layers",
+    "num_bins",
+    "epochs",
+    "batch_size",
+    "num_components",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,10 @@ class Settings:
             and shape.
         grid_embedding: How series with more than one axis are embedded:
             ``"convolution"`` or ``"local_average"``.
+        density: Family of the conditional density: ``"spline_coupling"``,
+            ``"autoregressive"``, ``"affine_autoregressive"``, ``"mixture_density"`` or
+            ``"flow_matching"``.
+        num_components: Gaussians of a mixture density.
     """
 
     num_members: int = 5
@@ -52,21 +72,27 @@ class Settings:
     linear_start: bool = True
     constant_shape: bool = False
     grid_embedding: str = "convolution"
+    density: str = "spline_coupling"
+    num_components: int = 8
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "warmup_fraction"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ValueError(f"{name}: Expected a number in (0, 1); got {value}.")
-        if self.grid_embedding not in GRID_EMBEDDINGS:
-            raise ValueError(
-                f"grid_embedding: Expected one of {list(GRID_EMBEDDINGS)}; got "
-                f"{self.grid_embedding!r}."
-            )
-        for name in ("num_members", "num_layers", "num_bins", "epochs", "batch_size"):
+        for name, words in CHOICES.items():
+            word = getattr(self, name)
+            if word not in words:
+                raise ValueError(f"{name}: Expected one of {list(words)}; got {word!r}.")
+        for name in COUNTS:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}: Expected at least 1; got {value}.")
+        if self.constant_shape and self.density != "spline_coupling":
+            raise ValueError(
+                "constant_shape: Expected density='spline_coupling' beside it; got "
+                f"{self.density!r}."
+            )
 
 
 def default_settings(

@@ -116,7 +116,7 @@ def _condition(member: Estimator, value: Array) -> Array:
 @eqx.filter_jit
 def _draw(member, keys, value):
     def one(key: Array, row: Array) -> Array:
-        noise = jr.normal(key, (member.density.dim,))
+        noise = jr.normal(key, (member.density.noise_dim,))
         return member.density.from_base(noise, _condition(member, row))
 
     return jax.vmap(one)(keys, jnp.asarray(value))
