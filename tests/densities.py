@@ -64,7 +64,9 @@ def log_probs(density: AbstractDensity, values: np.ndarray) -> np.ndarray:
     parts = np.array_split(values.astype(np.float32), -(-len(values) // 20_000))
     size = len(parts[0])
     done = [
-        np.asarray(program(np.pad(p, ((0, size - len(p)), (0, 0))), condition))[: len(p)]
+        np.asarray(program(np.pad(p, ((0, size - len(p)), (0, 0))), condition))[
+            : len(p)
+        ]
         for p in parts
     ]
     return np.concatenate(done).astype(float)

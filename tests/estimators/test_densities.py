@@ -1,8 +1,7 @@
-"""Laws of every density: normalized, sampled as it says, invertible where it is a flow."""
+"""Laws of every density: normalized, drawn from as it says, invertible if a flow."""
 
 import inspect
 
-import densities
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,8 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats as stats
+
+import retrodict.estimators
 from densities import (
     COND_DIM,
     CONDITION,
@@ -21,8 +22,6 @@ from densities import (
     moved_density,
     new_density,
 )
-
-import retrodict.estimators
 from retrodict.estimators import AbstractDensity, AbstractFlow
 
 
@@ -201,7 +200,7 @@ def test_matching_the_flow_finds_the_density():
     """
     import optax
 
-    density = densities.DENSITIES["flow_matching"](jr.key(0), 1, COND_DIM)
+    density = DENSITIES["flow_matching"](jr.key(0), 1, COND_DIM)
     rng = np.random.default_rng(5)
     sides = rng.choice([-1.0, 1.0], (8192, 1))
     rows = jnp.asarray(sides + 0.3 * rng.standard_normal((8192, 1)), jnp.float32)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from embeddings import CHANNELS, OF_ROWS, ROWS, SERIES, SETS, new_embedding, with_mask
 
 import retrodict.estimators
+from embeddings import CHANNELS, OF_ROWS, ROWS, SERIES, SETS, new_embedding, with_mask
 from retrodict.estimators import AbstractEmbedding, trainable
 from retrodict.estimators.attention import Attention
 from retrodict.estimators.transformer import MAX_TOKENS

@@ -19,7 +19,14 @@ from .mlp import MLP
 from .recurrent import Recurrent
 from .set_transformer import SetTransformer
 from .spline_coupling import SplineCoupling
-from .standardize import Affine, ChannelScaler, VectorScaler, apply_scalers, fit_scalers
+from .standardize import (
+    Affine,
+    ChannelScaler,
+    VectorScaler,
+    apply_scalers,
+    fit_scalers,
+    standardized_shape,
+)
 from .transformer import Transformer
 
 
@@ -47,5 +54,6 @@ __all__ = [
     "VectorScaler",
     "apply_scalers",
     "fit_scalers",
+    "standardized_shape",
     "trainable",
 ]

@@ -53,7 +53,9 @@ class Attention(eqx.Module):
         q = jax.vmap(self.query)(queries).reshape(count, self.num_heads, heads)
         both = jax.vmap(self.key_value)(rows).reshape(len(rows), 2, self.num_heads, -1)
         k, v = both[:, 0], both[:, 1]
-        scores = jnp.einsum("qhd,rhd->hqr", q, k) / jnp.sqrt(jnp.asarray(heads, q.dtype))
+        scores = jnp.einsum("qhd,rhd->hqr", q, k) / jnp.sqrt(
+            jnp.asarray(heads, q.dtype)
+        )
         # a set without any row: equal weights of nothing, not 0/0
         masked = jnp.where(present > 0, scores, -1e9)
         weights = jax.nn.softmax(masked, axis=-1) * present

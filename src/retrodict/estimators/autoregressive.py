@@ -5,8 +5,8 @@ components before it and of the condition,
 
 .. math:: z_i = \tau\big(v_i;\, h_i(v_{<i}, c)\big) ,
 
-so that the Jacobian is triangular and a log-density takes one pass; a draw takes as many
-passes as there are components. Every component depends on all before it within one
+so that the Jacobian is triangular and a log-density takes one pass; a draw takes as
+many passes as there are components. Every component depends on all before it within one
 layer, where a coupling layer only bends one half: fewer layers hold a posterior of
 intricate shape in two to six dimensions, at several times the price of a draw.
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 
 GRID_EMBEDDINGS = ("convolution", "local_average")
+SET_EMBEDDINGS = ("deep_set", "set_transformer")
+SERIES_EMBEDDINGS = ("convolution", "gru", "transformer")
 DENSITIES = (
     "spline_coupling",
     "autoregressive",
@@ -12,7 +14,12 @@ DENSITIES = (
     "mixture_density",
     "flow_matching",
 )
-CHOICES = {"grid_embedding": GRID_EMBEDDINGS, "density": DENSITIES}
+CHOICES = {
+    "grid_embedding": GRID_EMBEDDINGS,
+    "set_embedding": SET_EMBEDDINGS,
+    "series_embedding": SERIES_EMBEDDINGS,
+    "density": DENSITIES,
+}
 COUNTS = (
     "num_members",
     "num_layers",
@@ -46,8 +53,12 @@ class Settings:
         linear_start: Whether training starts at a linear regression.
         constant_shape: Whether x moves the location of the density only, not its scale
             and shape.
-        grid_embedding: How series with more than one axis are embedded:
-            ``"convolution"`` or ``"local_average"``.
+        grid_embedding: How series with more than one axis are embedded whose structure
+            is not declared: ``"convolution"`` or ``"local_average"``.
+        set_embedding: How exchangeable rows are embedded: ``"deep_set"`` or
+            ``"set_transformer"``.
+        series_embedding: How declared series are embedded: ``"convolution"``,
+            ``"gru"`` or ``"transformer"``.
         density: Family of the conditional density: ``"spline_coupling"``,
             ``"autoregressive"``, ``"affine_autoregressive"``, ``"mixture_density"`` or
             ``"flow_matching"``.
@@ -72,6 +83,8 @@ class Settings:
     linear_start: bool = True
     constant_shape: bool = False
     grid_embedding: str = "convolution"
+    set_embedding: str = "deep_set"
+    series_embedding: str = "convolution"
     density: str = "spline_coupling"
     num_components: int = 8
 
@@ -83,7 +96,9 @@ class Settings:
         for name, words in CHOICES.items():
             word = getattr(self, name)
             if word not in words:
-                raise ValueError(f"{name}: Expected one of {list(words)}; got {word!r}.")
+                raise ValueError(
+                    f"{name}: Expected one of {list(words)}; got {word!r}."
+                )
         for name in COUNTS:
             value = getattr(self, name)
             if value < 1:
