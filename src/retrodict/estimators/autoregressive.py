@@ -192,7 +192,7 @@ def masks(dim: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     into = degrees[:, None] > components[None]
     within = degrees[:, None] >= degrees[None]
     out_of = components[:, None] >= degrees[None]
-    return tuple(mask.astype(np.float32) for mask in (into, within, out_of))
+    return into, within, out_of
 
 
 def _masked(layer: Dense, mask: np.ndarray, inputs):

@@ -52,12 +52,12 @@ def as_structures(declared: Any) -> dict[str, Structure]:
         declared = {"x": declared}
     found = {}
     for name, item in declared.items():
-        if not isinstance(item, str | Structure):
+        if not isinstance(item, Structure) and item not in KINDS:
             raise ModelError(
                 f"structure: Expected one of {list(KINDS)} or a Structure for "
                 f"{name!r}; got {item!r}."
             )
-        found[name] = Structure(item) if isinstance(item, str) else item
+        found[name] = item if isinstance(item, Structure) else Structure(item)
     return found
 
 

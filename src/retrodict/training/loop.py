@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PyTree
 
 from ..estimators import Estimator, trainable
 from .loss import training_loss
@@ -183,14 +183,14 @@ class Plan(NamedTuple):
     """The steps of one epoch.
 
     Attributes:
-        rows: Which rows each step sees.
-        rates: Learning rate of each step.
-        seeds: Seed of each step, for losses that draw random numbers.
+        rows: Which rows each step sees, ``(steps, batch)``.
+        rates: Learning rate of each step, ``(steps,)``.
+        seeds: Seed of each step, for losses that draw random numbers, ``(steps,)``.
     """
 
-    rows: Int[Array | np.ndarray, "steps batch"]
-    rates: Float[Array | np.ndarray, " steps"]
-    seeds: UInt32[Array | np.ndarray, " steps"]
+    rows: Any
+    rates: Any
+    seeds: Any
 
 
 class Recipe(NamedTuple):
