@@ -59,20 +59,27 @@ def in_float64(density: AbstractDensity) -> AbstractDensity:
 
 def log_probs(density: AbstractDensity, values: np.ndarray) -> np.ndarray:
     """Return the log-density of rows of values at :data:`CONDITION`, by chunks."""
-    program = jax.jit(jax.vmap(density.log_prob, (0, None)))
-    condition = jnp.asarray(CONDITION)
     parts = np.array_split(values.astype(np.float32), -(-len(values) // 20_000))
     size = len(parts[0])
+    padded = [np.pad(p, ((0, size - len(p)), (0, 0))) for p in parts]
     done = [
-        np.asarray(program(np.pad(p, ((0, size - len(p)), (0, 0))), condition))[
-            : len(p)
-        ]
-        for p in parts
+        np.asarray(_log_probs(density, p))[: len(q)]
+        for p, q in zip(padded, parts, strict=True)
     ]
     return np.concatenate(done).astype(float)
 
 
 def draws(density: AbstractDensity, key: jax.Array, num: int) -> np.ndarray:
     """Return draws at :data:`CONDITION`."""
-    program = jax.jit(jax.vmap(density.sample, (0, None)))
-    return np.asarray(program(jr.split(key, num), jnp.asarray(CONDITION)), float)
+    return np.asarray(_draws(density, jr.split(key, num)), float)
+
+
+# the density is an argument: what is compiled for one test serves the others
+@eqx.filter_jit
+def _log_probs(density, values):
+    return jax.vmap(density.log_prob, (0, None))(values, jnp.asarray(CONDITION))
+
+
+@eqx.filter_jit
+def _draws(density, keys):
+    return jax.vmap(density.sample, (0, None))(keys, jnp.asarray(CONDITION))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -31,6 +32,12 @@ def new_embedding(name, key, rows=ROWS, missing=False, **options):
     shape = (rows, CHANNELS * (1 + missing))
     options = {"width": 16, "out_dim": 6, **options}
     return OF_ROWS[name](key, "y", shape, missing=missing, **options)
+
+
+@eqx.filter_jit
+def embed(embedding: AbstractEmbedding, rows: jnp.ndarray) -> jnp.ndarray:
+    """Embed rows; compiled once for embeddings of one kind and shape."""
+    return embedding({"y": rows})
 
 
 def with_mask(values: np.ndarray) -> jnp.ndarray:

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 import retrodict.estimators
-from embeddings import CHANNELS, OF_ROWS, ROWS, SERIES, SETS, new_embedding, with_mask
+from embeddings import (
+    CHANNELS,
+    OF_ROWS,
+    ROWS,
+    SERIES,
+    SETS,
+    embed,
+    new_embedding,
+    with_mask,
+)
 from retrodict.estimators import AbstractEmbedding, trainable
 from retrodict.estimators.attention import Attention
 from retrodict.estimators.transformer import MAX_TOKENS
@@ -55,11 +64,12 @@ def test_the_order_of_rows_changes_no_set(name, missing, getkey):
     values = _values()
     values[3, 0] = values[5] = np.nan if missing else 0.0
     rows = with_mask(values) if missing else jnp.asarray(values, jnp.float32)
-    program = jax.jit(lambda y: embedding({"y": y}))
     rng = np.random.default_rng(1)
     for _ in range(5):
         np.testing.assert_allclose(
-            program(rows[rng.permutation(ROWS)]), program(rows), atol=2e-5
+            embed(embedding, rows[rng.permutation(ROWS)]),
+            embed(embedding, rows),
+            atol=2e-5,
         )
 
 
@@ -67,7 +77,7 @@ def test_the_order_of_rows_changes_no_set(name, missing, getkey):
 def test_the_order_of_rows_matters_in_a_series(name, getkey):
     embedding = new_embedding(name, getkey())
     rows = jnp.asarray(_values(), jnp.float32)
-    difference = embedding({"y": rows[::-1]}) - embedding({"y": rows})
+    difference = embed(embedding, rows[::-1]) - embed(embedding, rows)
     assert np.abs(difference).max() > 1e-2
 
 
@@ -77,10 +87,10 @@ def test_padding_changes_nothing(name, getkey):
     values = _values()
     values[2, 1] = np.nan
     padded = np.concatenate([values, np.full((9, CHANNELS), np.nan)])
-    expected = embedding({"y": with_mask(values)})
-    np.testing.assert_allclose(embedding({"y": with_mask(padded)}), expected, atol=2e-5)
+    expected = embed(embedding, with_mask(values))
+    np.testing.assert_allclose(embed(embedding, with_mask(padded)), expected, atol=2e-5)
     longer = np.concatenate([values, _values(1, 9)])
-    assert np.abs(embedding({"y": with_mask(longer)}) - expected).max() > 1e-2
+    assert np.abs(embed(embedding, with_mask(longer)) - expected).max() > 1e-2
 
 
 @NAMES
@@ -88,7 +98,7 @@ def test_what_is_missing_is_not_a_zero(name, getkey):
     embedding = new_embedding(name, getkey(), missing=True)
     zero, gone = _values(), _values()
     zero[2, 1], gone[2, 1] = 0.0, np.nan
-    both = [embedding({"y": with_mask(values)}) for values in (zero, gone)]
+    both = [embed(embedding, with_mask(values)) for values in (zero, gone)]
     assert np.abs(both[0] - both[1]).max() > 1e-4
 
 
@@ -133,7 +143,7 @@ def test_long_series_are_read_in_patches(getkey):
     assert embedding.patch == 16
     assert 1000 / embedding.patch <= MAX_TOKENS
     rows = jnp.asarray(_values(0, 1000), jnp.float32)
-    gradient = jax.grad(lambda y: embedding({"y": y}).sum())(rows)
+    gradient = jax.jit(jax.grad(lambda y: embedding({"y": y}).sum()))(rows)
     assert (np.asarray(gradient)[[0, 500, 999]] != 0).any(axis=1).all()
 
 

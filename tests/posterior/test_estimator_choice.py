@@ -82,8 +82,6 @@ def test_every_density_stays_in_the_support_and_is_saved_to_the_bit(density, tmp
     assert ((draws[..., 1] > 0) & (draws[..., 1] < 1)).all()
     outside = np.array([[[-0.1, 0.5], [0.5, 1.1]]] * 3)
     assert (posterior.log_prob(outside, xs) == -np.inf).all()
-    mode = posterior.at(xs[0]).map()
-    assert mode["rate"] > 0
     _assert_same_after_loading(posterior, xs, tmp_path / "small.retrodict")
 
 
@@ -93,13 +91,15 @@ def _structure_cases():
     return [*sets, *series, ("vector", {}), ("grid", {})]
 
 
+@pytest.mark.slow
 @pytest.mark.stat
 @pytest.mark.parametrize(("kind", "choice"), _structure_cases())
 def test_missing_values_are_read_by_every_embedding(kind, choice, tmp_path):
-    """The mean of the posterior follows the exact one: correlation above .97.
+    """The mean of the posterior follows the exact one, better than blind guesses do.
 
-    Filling in the average of what may be missing would reach .93 (see below). Seeds are
-    fixed, so that the outcome is the same each time.
+    The guess that knows the sum of what is there but not how many there are has an rms
+    error of about one, written out below. Seeds are fixed, so that the outcome is the
+    same each time.
     """
     model = _points_model(kind)
     simulations = rd.simulate(model, 3000, seed=0)
@@ -112,7 +112,9 @@ def test_missing_values_are_read_by_every_embedding(kind, choice, tmp_path):
     mean, _ = _exact(test.x["y"])
     found = posterior.sample(jr.key(0), test.x, 200).mean(axis=1)
     error = np.sqrt(np.mean((found - mean) ** 2))
-    assert error < 0.6
+    sums = np.nansum(test.x["y"], axis=1)
+    blind = sums * (mean * sums).sum() / (sums**2).sum()
+    assert error < 0.75 * np.sqrt(np.mean((blind - mean) ** 2))
     assert np.corrcoef(found.ravel(), mean.ravel())[0, 1] > 0.97
     _assert_same_after_loading(posterior, test.x, tmp_path / "points.retrodict")
     at = posterior.at({"y": test.x["y"][0]})
@@ -144,8 +146,8 @@ def test_what_is_not_declared_missing_is_refused():
     model = rd.Model(
         rd.Prior(center=dist.Normal(jnp.zeros(2), 3.0)), _points, name="points"
     )
-    with pytest.raises(rd.DataError, match=r"simulations: .*nonfinite"):
-        rd.fit(rd.simulate(model, 200, seed=0), seed=0)
+    with pytest.raises(rd.ModelError, match="all of the first 20 .* NaN"):
+        rd.simulate(model, 200, seed=0)
     gone = {"y": np.full((POINTS, 2), np.nan)}
     with pytest.raises(rd.DataError, match=r"x_obs\['y'\].*12.*missing=True"):
         model.observing(gone)

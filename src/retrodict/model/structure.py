@@ -33,7 +33,7 @@ class Structure:
             row or series shorter than the longest is filled up with NaN.
     """
 
-    kind: StructureKind
+    kind: str
     missing: bool = False
 
     def __post_init__(self) -> None:

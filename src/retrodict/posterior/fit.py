@@ -103,7 +103,7 @@ def fit(
         num_simulations=len(simulations),
         counts=simulations.counts,
         simulation_seed=simulations.seed,
-        train=trained.train + shift,
+        train=np.nan * trained.train if not_nats(chosen) else trained.train + shift,
         validation=trained.validation + shift,
         skipped=tuple(int(n) for n in trained.skipped),
         compile_s=trained.compile_s,
@@ -134,6 +134,11 @@ def _candidates(
         return (default_settings(count, dim, num_members=num_members or 1),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count)
+
+
+def not_nats(settings: Settings) -> bool:
+    """Say whether training minimized something else than -log q."""
+    return settings.density == "flow_matching"
 
 
 def versions() -> dict[str, str]:
