@@ -75,34 +75,25 @@ class AbstractEmbedding(eqx.Module):
 class AbstractDensity(eqx.Module):
     """A normalized density on R^dim, given a condition vector.
 
-    It is defined by an invertible map of a standard normal, so that one pass gives a
-    log-density and one pass of the inverse gives a draw.
+    A draw is a function of ``noise_dim`` standard normal numbers.
     """
 
     dim: eqx.AbstractVar[int]
+    noise_dim: eqx.AbstractVar[int]
 
     @abstractmethod
-    def to_base(
-        self,
-        value: Float[Array, " dim"],
-        condition: Float[Array, " cond_dim"],
-    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """Map a value to base noise; also return log |det dnoise/dvalue|."""
-
-    @abstractmethod
-    def from_base(
-        self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
-    ) -> Float[Array, " dim"]:
-        """Map base noise to a value: the inverse of :meth:`to_base`."""
-
     def log_prob(
         self,
         value: Float[Array, " dim"],
         condition: Float[Array, " cond_dim"],
     ) -> Float[Array, ""]:
         """Return the normalized log-density of one value, in nats."""
-        noise, log_det = self.to_base(value, condition)
-        return normal_log_prob(noise) + log_det
+
+    @abstractmethod
+    def from_base(
+        self, noise: Float[Array, " noise_dim"], condition: Float[Array, " cond_dim"]
+    ) -> Float[Array, " dim"]:
+        """Map standard normal noise to a draw."""
 
     def log_prob_rows(
         self,
@@ -115,18 +106,63 @@ class AbstractDensity(eqx.Module):
 
     def from_base_rows(
         self,
-        noise: Float[Array, "n dim"],
+        noise: Float[Array, "n noise_dim"],
         conditions: Float[Array, "n cond_dim"] | Float[Array, " cond_dim"],
     ) -> Float[Array, "n dim"]:
-        """Map many rows of base noise, each with its condition or all with one."""
+        """Map many rows of noise, each with its condition or all with one."""
         axes = (0, 0 if conditions.ndim == 2 else None)
         return jax.vmap(self.from_base, axes)(noise, conditions)
+
+    def loss_rows(
+        self,
+        key: Key[Array, ""],
+        values: Float[Array, "n dim"],
+        conditions: Float[Array, "n cond_dim"],
+    ) -> Float[Array, " n"]:
+        """Return what training minimizes, at many values: -log q, in nats.
+
+        A hook: a density whose log-density is dear has a loss of its own.
+        """
+        del key
+        return -self.log_prob_rows(values, conditions)
 
     def sample(
         self, key: Key[Array, ""], condition: Float[Array, " cond_dim"]
     ) -> Float[Array, " dim"]:
         """Draw one value."""
-        return self.from_base(jr.normal(key, (self.dim,)), condition)
+        return self.from_base(jr.normal(key, (self.noise_dim,)), condition)
+
+
+class AbstractFlow(AbstractDensity):
+    """A density defined by an invertible map of a standard normal of its dimension.
+
+    One pass gives a log-density and one pass of the inverse gives a draw.
+    """
+
+    @property
+    def noise_dim(self) -> int:
+        """How many standard normal numbers make a draw."""
+        return self.dim
+
+    @abstractmethod
+    def to_base(
+        self,
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+        """Map a value to base noise; also return log |det dnoise/dvalue|.
+
+        :meth:`from_base` is its inverse.
+        """
+
+    def log_prob(
+        self,
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+    ) -> Float[Array, ""]:
+        """Return the normalized log-density of one value, in nats."""
+        noise, log_det = self.to_base(value, condition)
+        return normal_log_prob(noise) + log_det
 
 
 class Estimator(eqx.Module):
@@ -155,6 +191,15 @@ class Estimator(eqx.Module):
     ) -> Float[Array, " n"]:
         """Return the log-density of many values, each given its x, in nats."""
         return self.density.log_prob_rows(values, jax.vmap(self.embedding)(x))
+
+    def loss_rows(
+        self,
+        key: Key[Array, ""],
+        values: Float[Array, "n dim"],
+        x: Mapping[str, Array],
+    ) -> Float[Array, " n"]:
+        """Return what training minimizes, at many values and their x."""
+        return self.density.loss_rows(key, values, jax.vmap(self.embedding)(x))
 
 
 def normal_log_prob(noise: Float[Array, " dim"]) -> Float[Array, ""]:

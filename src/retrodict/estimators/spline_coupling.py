@@ -23,64 +23,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractDensity, Dense, dense, normal_log_prob
+from ._base import AbstractFlow, Dense, dense, normal_log_prob
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
-
-
-class Whitening(eqx.Module):
-    """Conditional location and triangular scale: v = T(c) (value - mean(c)).
-
-    Attributes:
-        head: From the learned context to mean, log-diagonal and lower part of T.
-        direct: From the entries of x that were passed on, if any, to the mean.
-        dim: Dimension of the value.
-    """
-
-    head: Dense
-    direct: Dense | None
-    dim: int = eqx.field(static=True)
-
-    def __init__(
-        self, key: Key[Array, ""], dim: int, context_dim: int, direct_dim: int
-    ):
-        self.head = dense(key, context_dim, 2 * dim + dim * (dim - 1) // 2, 0.0)
-        self.direct = dense(key, direct_dim, dim, 0.0) if direct_dim else None
-        self.dim = dim
-
-    def factors(self, context, direct, num_axes):
-        """Return mean, log-diagonal and the rows of the strictly lower part of T.
-
-        They get axes of length 1 for batch axes of the value that the context lacks.
-        """
-        out = _with_axes(self.head(context), num_axes)
-        ends = np.cumsum([self.dim, self.dim, *range(1, self.dim - 1)])
-        mean, log_diagonal, *lower = jnp.split(out, ends)
-        if self.direct is not None:
-            mean = mean + _with_axes(self.direct(direct), num_axes)
-        return mean, log_diagonal, lower
-
-    def to_base(self, value, context, direct):
-        """Whiten; return v and log |det T|."""
-        mean, log_diagonal, lower = self.factors(context, direct, value.ndim)
-        # rows of T are scaled by the diagonal: the off-diagonal part keeps its size
-        # when a posterior is narrow
-        centred = value - mean
-        below = [jnp.zeros_like(centred[0])]
-        below += [
-            jnp.sum(row * centred[: len(row)], axis=0) for row in lower[: self.dim - 1]
-        ]
-        v = jnp.exp(log_diagonal) * (centred + jnp.stack(below))
-        return v, jnp.sum(log_diagonal, axis=0)
-
-    def from_base(self, noise, context, direct):
-        """Undo the whitening by forward substitution."""
-        mean, log_diagonal, lower = self.factors(context, direct, noise.ndim)
-        target = noise * jnp.exp(-log_diagonal)
-        centred = [target[0]]
-        for row, factors in enumerate(lower[: self.dim - 1], start=1):
-            known = sum(f * c for f, c in zip(factors, centred, strict=True))
-            centred.append(target[row] - known)
-        return jnp.stack(centred) + mean
+from .whitening import Whitening, with_axes
 
 
 class Coupling(eqx.Module):
@@ -119,14 +64,14 @@ class Coupling(eqx.Module):
         return jnp.concatenate([fixed, bent])
 
     def _parameters(self, fixed, condition):
-        hidden = _with_axes(condition, fixed.ndim)
+        hidden = with_axes(condition, fixed.ndim)
         if self.from_fixed is not None:
             hidden = hidden + self.from_fixed(fixed)
         hidden = jax.nn.silu(self.hidden(jax.nn.silu(hidden)))
         return self.out(hidden)
 
 
-class SplineCoupling(AbstractDensity):
+class SplineCoupling(AbstractFlow):
     """Coupling flow with rational-quadratic splines.
 
     Args:
@@ -221,11 +166,6 @@ class SplineCoupling(AbstractDensity):
     def _hidden(self, context):
         """Return what each layer sees of the context, in one product."""
         return jnp.split(self.from_condition(context), len(self.layers))
-
-
-def _with_axes(array, num_axes):
-    """Append axes of length 1, to be broadcast over a batch."""
-    return array.reshape(*array.shape, *[1] * (num_axes - array.ndim))
 
 
 def _permute(value, order):

@@ -177,7 +177,7 @@ def _draw(
     estimator: Estimator, key: Key[Array, ""], conditions: Array, width: int
 ) -> Array:
     density = estimator.density
-    noise = jr.normal(key, (len(conditions), width, density.dim))
+    noise = jr.normal(key, (len(conditions), width, density.noise_dim))
     return _by_observation(density.from_base_rows, noise, conditions)
 
 

@@ -24,7 +24,7 @@ adds a constant).
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from ..estimators import Estimator
 
@@ -42,3 +42,20 @@ def npe_loss(
         x: Standardized series, each ``(batch, ...)``.
     """
     return -jnp.mean(estimator.log_prob_rows(value, x))
+
+
+def training_loss(
+    key: Key[Array, ""],
+    estimator: Estimator,
+    value: Float[Array, "batch dim"],
+    x: Mapping[str, Array],
+) -> Float[Array, ""]:
+    """Return what training minimizes: :func:`npe_loss`, or the density's own loss.
+
+    Args:
+        key: PRNG key, for a loss that is itself an average over random numbers.
+        estimator: The network.
+        value: Standardized, unconstrained theta.
+        x: Standardized series, each ``(batch, ...)``.
+    """
+    return jnp.mean(estimator.loss_rows(key, value, x))

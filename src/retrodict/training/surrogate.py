@@ -116,7 +116,7 @@ def _condition(member: Estimator, value: Array) -> Array:
 
 @eqx.filter_jit
 def _draw(member, keys, value):
-    noise = jax.vmap(lambda key: jr.normal(key, (member.density.dim,)))(keys)
+    noise = jax.vmap(lambda key: jr.normal(key, (member.density.noise_dim,)))(keys)
     conditions = jax.vmap(partial(_condition, member))(jnp.asarray(value))
     return member.density.from_base_rows(noise, conditions)
 
