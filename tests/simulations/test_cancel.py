@@ -1,4 +1,4 @@
-"""Rows that are given up are ``cancelled``; those that were simulated stay as they are."""
+"""Rows that are given up are ``cancelled``; those that were simulated stay."""
 
 import jax.random as jr
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 from campaigns import assert_byte_equal
 from retrodict._core.errors import DataError
 from retrodict.model import Model, Prior
-from retrodict.simulations import cancel, campaign_status, simulate, verify
+from retrodict.simulations import campaign_status, cancel, simulate, verify
 
 
 def jax_simulator(key, theta):

@@ -84,4 +84,3 @@ class _Blocks:
             self.count += size
             errors = dict.fromkeys(range(start, start + size), TEXT)
             yield Block(start, theta, x, np.full(size, CODE, np.int8), errors)
-
