@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+from pathlib import Path
 from typing import Literal
 
 import jax
@@ -17,6 +18,7 @@ from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
     candidate_settings,
+    checkpointing,
     default_settings,
     train_ensemble,
 )
@@ -38,6 +40,7 @@ def fit(
     effort: Literal["auto", "fast"] = "auto",
     num_members: int | None = None,
     settings: Settings | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Posterior:
     """Train an ensemble of conditional normalizing flows on simulations.
 
@@ -54,6 +57,8 @@ def fit(
             over-confident.
         settings: Architecture and schedule, instead of those that ``effort`` and
             ``num_members`` stand for.
+        checkpoint: Folder to keep the training in: the same call goes on from there, to
+            the same bits, whatever ended the first. Delete it when you are done.
 
     Returns:
         The posterior for any observation of the same shape.
@@ -61,6 +66,8 @@ def fit(
     Raises:
         DataError: If more than 20 % of the simulations failed, or too few are left.
         ValueError: If ``effort`` is neither of its two words.
+        InterruptedRun: On Ctrl-C, with the training kept in ``checkpoint``. SIGTERM,
+            unless the program handles it, ends the process likewise, with code 75.
 
     Example:
         >>> short = Settings(num_members=1, epochs=2)
@@ -87,10 +94,11 @@ def fit(
     z = apply_scalers(scalers, series)
     candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
     pairs = Pairs(scale.apply(u).astype(np.float32), series, scale, scalers)
-    trained = train_ensemble(key, pairs.value, z, candidates)
     complete = len(good) == len(simulations)  # the prior is that of the pairs
-    if settings is None and effort == "auto" and complete and can_synthesize(pairs):
-        trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
+    with checkpointing(checkpoint):
+        trained = train_ensemble(key, pairs.value, z, candidates)
+        if settings is None and effort == "auto" and complete and can_synthesize(pairs):
+            trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
     chosen = trained.settings
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
     record = Record(

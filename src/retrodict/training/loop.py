@@ -1,4 +1,4 @@
-"""One member's training: whole epochs compiled as one program.
+"""One member's training: an epoch, or a long part of one, compiled as one program.
 
 All trainable leaves live in one flat vector: the optimizer is then one fused pass over
 memory instead of dozens of small ones, which halves the time to compile. What differs
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -25,6 +25,7 @@ from .settings import Settings
 
 
 CHUNK = 1024  # rows of one step of the validation loss
+MAX_STEPS = 1000  # of one call of the program: what a signal may have to wait for
 
 
 class Rows(NamedTuple):
@@ -210,6 +211,7 @@ def compile_programs(
 ) -> Programs:
     """Compile what trains a member; nothing if that shape was compiled before."""
     batch, steps = _batches(settings, split)
+    steps //= _num_parts(steps)
     plan = (np.zeros((steps, batch), np.int32), np.zeros(steps, np.float32))
     given = _given(member, 1.0, rows)
     arguments = {
@@ -334,6 +336,37 @@ class Run(NamedTuple):
     history: list[Info]
 
 
+class Position(NamedTuple):
+    """Where a training is: all that its next step depends on.
+
+    Attributes:
+        state: State of the optimizer.
+        best: The best epoch so far.
+        history: One entry per finished epoch.
+        order: State of the generator before the order of the current epoch was drawn.
+        losses: Training losses of the finished parts of the current epoch.
+    """
+
+    state: State
+    best: Run
+    history: list[Info]
+    order: Mapping[str, Any]
+    losses: list[np.ndarray]
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """What follows a training from outside."""
+
+    def begin(self, position: Position) -> Position:
+        """Return where to begin: there, or where an earlier session came to."""
+        ...
+
+    def after(self, position: Position) -> bool:
+        """Look at a training between two parts of an epoch; true ends it."""
+        ...
+
+
 def train_member(
     member: Member,
     settings: Settings,
@@ -341,7 +374,7 @@ def train_member(
     split: Split,
     *,
     rng: np.random.Generator,
-    after_epoch: Callable[[Info], bool],
+    watch: Watch,
 ) -> Run:
     """Train one network and keep the weights of its best epoch.
 
@@ -353,29 +386,65 @@ def train_member(
         rows: All simulations.
         split: Indices trained on, and held out.
         rng: Draws the order of rows of every epoch.
-        after_epoch: Called after every epoch; true ends the training.
+        watch: Follows the training, and may end it.
     """
     programs = compile_programs(member, settings, rows, split)
-    batch, steps = _batches(settings, split)
-    rates = learning_rates(settings, settings.epochs * steps)
     given = _given(member, settings.weight_decay, rows)
-    state, held_out = init(member), jnp.asarray(split.held_out)
+    held_out = jnp.asarray(split.held_out)
+    rates = _rates(settings, split)
     best = Run(member.weights, np.full(len(held_out), np.inf), [])
-    history: list[Info] = []
-    for rate in rates.reshape(settings.epochs, steps):
-        order = rng.permutation(split.train)[: steps * batch].reshape(steps, batch)
-        state, losses = programs.epoch(state, (order, rate), given)
-        each = np.asarray(programs.validation(state.weights, held_out, given))
-        loss = float(each.mean(dtype=np.float64))
-        history.append(Info(float(losses.mean()), loss, int(state.skipped)))
-        if loss < best.losses.mean(dtype=np.float64):
-            best = Run(np.asarray(state.weights), each, history)
-        if after_epoch(history[-1]):
+    order = rng.bit_generator.state
+    here = watch.begin(Position(init(member), best, [], order, []))
+    while len(here.history) < settings.epochs:
+        rng.bit_generator.state = here.order
+        orders = _orders(settings, split, rng)
+        for part in range(len(here.losses), len(orders)):
+            plan = orders[part], rates[len(here.history), part]
+            state, losses = programs.epoch(here.state, plan, given)
+            losses = [*here.losses, np.asarray(losses)]
+            here = here._replace(state=state, losses=losses)
+            if part + 1 < len(orders) and watch.after(here):
+                return here.best._replace(history=here.history)
+        each = np.asarray(programs.validation(here.state.weights, held_out, given))
+        here = _end_epoch(here, each)._replace(order=rng.bit_generator.state)
+        if watch.after(here):
             break
-    return best._replace(history=history)
+    return here.best._replace(history=here.history)
+
+
+def _rates(settings: Settings, split: Split) -> Float[np.ndarray, "epochs parts steps"]:
+    _, steps = _batches(settings, split)
+    rates = learning_rates(settings, settings.epochs * steps)
+    return rates.reshape(settings.epochs, _num_parts(steps), -1)
+
+
+def _orders(
+    settings: Settings, split: Split, rng: np.random.Generator
+) -> Int[np.ndarray, "parts steps batch"]:
+    """Draw the order of rows of an epoch, in parts of one length."""
+    batch, steps = _batches(settings, split)
+    order = rng.permutation(split.train)[: steps * batch]
+    return order.reshape(_num_parts(steps), -1, batch)
+
+
+def _end_epoch(here: Position, each: Float[np.ndarray, " validation"]) -> Position:
+    """Note the losses of an epoch, and its weights if they are the best."""
+    loss = float(each.mean(dtype=np.float64))
+    train = float(np.concatenate(here.losses).mean(dtype=np.float64))
+    history = [*here.history, Info(train, loss, int(here.state.skipped))]
+    best = here.best
+    if loss < best.losses.mean(dtype=np.float64):
+        best = Run(np.array(here.state.weights), each, [])
+    return here._replace(best=best, history=history, losses=[])
 
 
 def _batches(settings: Settings, split: Split) -> tuple[int, int]:
-    """Return rows of a step, and steps of an epoch."""
+    """Return rows of a step, and steps of an epoch: a multiple of its parts."""
     batch = min(settings.batch_size, len(split.train))
-    return batch, len(split.train) // batch
+    steps = len(split.train) // batch
+    return batch, steps - steps % _num_parts(steps)
+
+
+def _num_parts(steps: int) -> int:
+    """Return in how many parts an epoch is run."""
+    return -(-steps // MAX_STEPS)
