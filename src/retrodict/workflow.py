@@ -137,9 +137,10 @@ def train(
         kept: Folder of the checkpoints.
     """
     default = default_settings(sims.num_ok, study.model.targets.unconstrained_dim)
-    own = {"settings": replace(default, **study.training)} if study.training else {}
     with checkpointing(kept):
-        return fit(sims, seed=seed, **own)
+        if not study.training:
+            return fit(sims, seed=seed)
+        return fit(sims, seed=seed, settings=replace(default, **study.training))
 
 
 def observation_draws(

@@ -1,11 +1,9 @@
 """``fit``: from simulations to an amortized posterior."""
 
 import dataclasses
-import platform
 from pathlib import Path
 from typing import Literal
 
-import jax
 import jax.random as jr
 import numpy as np
 
@@ -24,6 +22,7 @@ from ..training import (
 )
 from .network import Network
 from .posterior import Posterior
+from .provenance import provenance, say_failures
 from .record import Record, XSpec
 from .synthetic import Pairs, can_synthesize, with_synthetic
 from .warnings import flat_series
@@ -79,6 +78,8 @@ def fit(
     key = stream_key(check_seed(seed), "fit")
     good = simulations.ok()
     _check_failures(simulations)
+    facts = provenance(simulations)
+    say_failures(facts)
     model = simulations.model
     space = model.targets
     if len(good) < MIN_SIMULATIONS:
@@ -102,12 +103,9 @@ def fit(
     chosen = trained.settings
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
     record = Record(
-        model_name=model.name,
+        **facts,
         seed=seed,
         settings=dataclasses.asdict(chosen),
-        num_simulations=len(simulations),
-        counts=simulations.counts,
-        simulation_seed=simulations.seed,
         train=trained.train + shift,
         validation=trained.validation + shift,
         skipped=tuple(int(n) for n in trained.skipped),
@@ -115,8 +113,6 @@ def fit(
         train_s=trained.train_s,
         prior_mean=good.targets.mean(0),
         prior_sd=good.targets.std(0),
-        prior_text=model.prior.describe(),
-        versions=versions(),
     )
     x_spec = XSpec(
         shapes={k: v.shape[1:] for k, v in series.items()},
@@ -140,26 +136,14 @@ def _candidates(
     return candidate_settings(base, count)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version(), "jax": jax.__version__}
-    for name in ("retrodict", "numpy", "equinox", "optax", "numpyro"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
-
-
 def _check_failures(simulations: Simulations) -> None:
     failed = 1 - simulations.num_ok / len(simulations)
     if failed > MAX_FAILED_FRACTION:
         raise DataError(
             f"simulations: {failed:.0%} failed ({simulations.failures}); Expected at "
             f"most {MAX_FAILED_FRACTION:.0%}. What is left would describe another "
-            "prior: mend the simulator, or narrow the prior to where it runs."
+            "prior: mend the simulator, or narrow the prior to where it runs "
+            "(retrodict.restrict)."
         )
 
 

@@ -1,5 +1,6 @@
 """The set of simulations: every row, good or failed, with its index and status."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -75,6 +76,25 @@ class Simulations:
     def targets(self) -> np.ndarray:
         """The model's targets as one array ``(n, theta_dim)`` float64."""
         return self.model.flatten({**self.theta, **self.derived})
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all rows: equal data, equal fingerprint.
+
+        It depends neither on where the rows are kept nor on how often a campaign was
+        interrupted.
+        """
+        found = hashlib.sha256()
+        arrays = {
+            **{f"theta/{k}": v for k, v in self.theta.items()},
+            **{f"x/{k}": v for k, v in as_series(self.x).items()},
+            "status": self.status,
+            "index": self.index,
+        }
+        for name, values in sorted(arrays.items()):
+            found.update(f"{name} {values.dtype.str} {values.shape}\0".encode())
+            for rows in np.array_split(values, max(1, values.nbytes >> 24)):
+                found.update(np.ascontiguousarray(rows).data)
+        return found.hexdigest()
 
     def ok(self) -> "Simulations":
         """Keep the rows that can be used."""
