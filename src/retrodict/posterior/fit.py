@@ -11,7 +11,7 @@ from .._core.compilation import use_compilation_cache
 from .._core.errors import DataError
 from .._core.seeds import check_seed, stream_key
 from ..diagnostics import fit_outlier_reference
-from ..estimators import Affine, apply_scalers, fit_scalers
+from ..estimators import Affine, fit_scalers
 from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
@@ -21,6 +21,7 @@ from ..training import (
     train_ensemble,
 )
 from .network import Network
+from .packed import leading, standardized
 from .posterior import Posterior
 from .provenance import provenance, say_failures
 from .record import Record, XSpec
@@ -90,9 +91,9 @@ def fit(
     u = space.unconstrain(good.targets)
     scale = Affine.fit(u)
     _check_varying(scale, space.names)
-    series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
-    scalers = fit_scalers(series)
-    z = apply_scalers(scalers, series)
+    series = {k: np.asanyarray(v) for k, v in as_series(good.x).items()}
+    scalers = fit_scalers(leading(series))
+    z = standardized(scalers, series)
     candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
     pairs = Pairs(scale.apply(u).astype(np.float32), series, scale, scalers)
     complete = len(good) == len(simulations)  # the prior is that of the pairs
@@ -120,7 +121,7 @@ def fit(
     )
     network = Network(trained.members, chosen, space, x_spec, scalers, scale)
     key_reference = stream_key(seed, "reference")
-    reference = fit_outlier_reference(key_reference, flat_series(z))
+    reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     return Posterior(network, reference, record, (preview, good.targets[:8]))
 

@@ -31,11 +31,11 @@ from .checkpoint import MemberFolder, current_checkpoints
 from .loop import (
     Member,
     Position,
-    Rows,
     Run,
     Split,
     compile_programs,
     flatten,
+    rows_of,
     train_member,
 )
 from .settings import Settings, num_raced
@@ -178,7 +178,7 @@ class _Ensemble:
         if held_out is not None:
             rest = np.setdiff1d(np.arange(len(value)), held_out).astype(np.int32)
             self.splits = [Split(rest, held_out)] * settings.num_members
-        self.rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
+        self.rows = rows_of(value, x)
         keep = current_checkpoints()
         facts = np.asarray(jr.key_data(key)), value, x, settings, held_out
         self.kept = keep.open(*facts) if keep is not None else None
