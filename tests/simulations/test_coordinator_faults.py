@@ -56,7 +56,7 @@ def test_kills_at_random_times(model_file, tmp_path, record_property):
         print(f"F1: {killed} kills, {done[-1]} rows safe", flush=True)
         # however fast the machine is, the kills are spread over the whole campaign
         behind = done[-1] / ROWS < killed / KILLS
-        window = min(window * 1.2, 20.0) if behind else max(window / 1.2, 0.1)
+        window = min(window * 1.1, 8.0) if behind else max(window / 1.5, 0.05)
         if done[-1] == ROWS:
             break
     assert_no_orphans(str(model_file.parent))

@@ -90,7 +90,7 @@ def test_kills_at_random_times(tmp_path):
         print(f"F13: {killed} kills, {done[-1]} of {3 * EPOCHS} epochs safe")
         # the kills are spread over the whole training, however fast the machine is
         behind = done[-1] / (3 * EPOCHS) < killed / KILLS
-        window = min(window * 1.2, 20.0) if behind else max(window / 1.2, 1.0)
+        window = min(window * 1.1, 20.0) if behind else max(window / 1.5, 0.5)
         if done[-1] == 3 * EPOCHS:
             break
     assert killed >= min(KILLS, 2)
