@@ -4,6 +4,7 @@ from ._base import AbstractDensity, AbstractEmbedding, Estimator, Frozen, traina
 from .columns import Columns
 from .convolution import Convolution, Joined
 from .local_average import LocalAverage
+from .map_average import MapAverage
 from .mlp import MLP
 from .spline_coupling import SplineCoupling
 from .standardize import Affine, ChannelScaler, VectorScaler, apply_scalers, fit_scalers
@@ -21,6 +22,7 @@ __all__ = [
     "Joined",
     "LocalAverage",
     "MLP",
+    "MapAverage",
     "SplineCoupling",
     "VectorScaler",
     "apply_scalers",

@@ -12,13 +12,18 @@ from ..estimators import (
     Estimator,
     Joined,
     LocalAverage,
+    MapAverage,
     SplineCoupling,
 )
 from ..estimators.mlp import quantile_edges
 from .settings import Settings
 
 
-GRID_KINDS = {"convolution": Convolution, "local_average": LocalAverage}
+GRID_KINDS = {
+    "convolution": Convolution,
+    "local_average": LocalAverage,
+    "map_average": MapAverage,
+}
 
 
 def build_estimator(

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 
-GRID_EMBEDDINGS = ("convolution", "local_average")
+GRID_EMBEDDINGS = ("convolution", "local_average", "map_average")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Settings:
         constant_shape: Whether x moves the location of the density only, not its scale
             and shape.
         grid_embedding: How series with more than one axis are embedded:
-            ``"convolution"`` or ``"local_average"``.
+            ``"convolution"``, ``"local_average"`` or ``"map_average"``.
     """
 
     num_members: int = 5
