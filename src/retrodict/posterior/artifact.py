@@ -29,6 +29,7 @@ from .spec import (
     ArtifactSpec,
     SeriesSpec,
     TrainingSpec,
+    estimator_name,
     field_spec,
     settings_spec,
 )
@@ -118,14 +119,16 @@ def _describe(parts: Parts) -> ArtifactSpec:
     series = {}
     for name, scaler in network.scalers.items():
         vector = isinstance(scaler, VectorScaler)
-        columns = len(scaler.logged) + int(scaler.logged.sum()) if vector else None
+        structure = network.x_spec.structure[name]
         series[name] = SeriesSpec(
             shape=list(network.x_spec.shapes[name]),
             scaler="vector" if vector else "channel",
-            columns=columns,
+            columns=scaler.num_columns if isinstance(scaler, VectorScaler) else None,
+            kind=structure.kind,
+            missing=structure.missing,
         )
     return ArtifactSpec(
-        estimator="npe/spline-coupling@1",
+        estimator=estimator_name(network.settings.density),
         model_name=parts.record.model_name,
         settings=settings_spec(network.settings),
         fields=[field_spec(field) for field in network.space.fields],
@@ -142,7 +145,9 @@ def _assemble(
 ) -> Parts:
     statistics = tensors["statistics"]
     scalers = {
-        name: scaler_from_arrays(item.scaler, _below(statistics, f"scaler/{name}/"))
+        name: scaler_from_arrays(
+            item.structure(), _below(statistics, f"scaler/{name}/")
+        )
         for name, item in sorted(spec.series.items())
     }
     settings, space = spec.settings.build(), spec.space()
@@ -155,6 +160,7 @@ def _assemble(
         spec.standardized_shapes(),
         edges if shape[0] else None,
         space.unconstrained_dim,
+        structure=spec.structure(),
     )
     members = _fill(skeleton, tensors["weights"], settings.num_members, path)
     scale = Affine(statistics["scale/mean"], statistics["scale/scale"])

@@ -13,6 +13,7 @@ from .._core.errors import DataError
 from .._core.seeds import check_seed, stream_key
 from ..diagnostics import fit_outlier_reference
 from ..estimators import Affine, apply_scalers, fit_scalers
+from ..model import complete_structures
 from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
@@ -83,11 +84,13 @@ def fit(
     scale = Affine.fit(u)
     _check_varying(scale, space.names)
     series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
-    scalers = fit_scalers(series)
+    shapes = {k: v.shape[1:] for k, v in series.items()}
+    structure = complete_structures(model.structure, shapes)
+    scalers = fit_scalers(series, structure)
     z = apply_scalers(scalers, series)
     candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
     pairs = Pairs(scale.apply(u).astype(np.float32), series, scale, scalers)
-    trained = train_ensemble(key, pairs.value, z, candidates)
+    trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
     complete = len(good) == len(simulations)  # the prior is that of the pairs
     if settings is None and effort == "auto" and complete and can_synthesize(pairs):
         trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
@@ -100,7 +103,7 @@ def fit(
         num_simulations=len(simulations),
         counts=simulations.counts,
         simulation_seed=simulations.seed,
-        train=trained.train + shift,
+        train=np.nan * trained.train if not_nats(chosen) else trained.train + shift,
         validation=trained.validation + shift,
         skipped=tuple(int(n) for n in trained.skipped),
         compile_s=trained.compile_s,
@@ -111,8 +114,9 @@ def fit(
         versions=versions(),
     )
     x_spec = XSpec(
-        shapes={k: v.shape[1:] for k, v in series.items()},
+        shapes=shapes,
         single=not isinstance(good.x, dict),
+        structure=structure,
     )
     network = Network(trained.members, chosen, space, x_spec, scalers, scale)
     key_reference = stream_key(seed, "reference")
@@ -130,6 +134,11 @@ def _candidates(
         return (default_settings(count, dim, num_members=num_members or 1),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count)
+
+
+def not_nats(settings: Settings) -> bool:
+    """Say whether training minimized something else than -log q."""
+    return settings.density == "flow_matching"
 
 
 def versions() -> dict[str, str]:

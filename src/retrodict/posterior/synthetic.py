@@ -14,7 +14,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ..estimators import Affine, apply_scalers
+from ..estimators import Affine, VectorScaler, apply_scalers
 from ..model import Model
 from ..training import (
     Settings,
@@ -50,7 +50,12 @@ class Pairs(NamedTuple):
 
 def can_synthesize(pairs: Pairs) -> bool:
     """Say whether x is short enough, and simulations few enough, to be worth it."""
-    vectors = all(series.ndim == 2 for series in pairs.x.values())
+    vectors = all(
+        isinstance(pairs.scalers[name], VectorScaler)
+        and series.ndim == 2
+        and np.isfinite(series).all()
+        for name, series in pairs.x.items()
+    )
     columns = sum(series[0].size for series in pairs.x.values())
     few = len(pairs.value) <= MAX_SIMULATIONS
     return vectors and few and columns <= MAX_COLUMNS

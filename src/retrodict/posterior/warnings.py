@@ -87,7 +87,15 @@ def column_names(z: Mapping[str, np.ndarray], x_spec: XSpec) -> list[str]:
     for series in sorted(z):
         shape = x_spec.shapes[series]
         entries = [f"{series}{list(i) if i else ''}" for i in np.ndindex(*shape)]
-        extra = int(np.prod(z[series].shape[1:])) - len(entries)
+        missing = x_spec.structure[series].missing
+        presence = [f"presence of {entry}" for entry in entries] if missing else []
+        if missing and z[series].ndim > 2:  # channels, then their masks, row by row
+            rows = np.array([entries, presence]).reshape(
+                2, -1, z[series].shape[-1] // 2
+            )
+            names += rows.transpose(1, 0, 2).ravel().tolist()
+            continue
+        extra = int(np.prod(z[series].shape[1:])) - len(entries) - len(presence)
         logs = [f"log {series} (column {i})" for i in range(extra)]
-        names += entries + logs
+        names += entries + logs + presence
     return names

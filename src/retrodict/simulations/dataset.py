@@ -1,7 +1,7 @@
 """The set of simulations: every row, good or failed, with its index and status."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -135,9 +135,19 @@ class Block:
         return range(self.start, self.start + len(self))
 
 
-def mark_nonfinite(x: Mapping[str, np.ndarray], status: np.ndarray) -> np.ndarray:
-    """Give rows whose x is not finite the status ``"nonfinite"``."""
+def usable(values: np.ndarray, missing: bool) -> np.ndarray:
+    """Return where values are numbers, or NaN where they may be missing."""
+    return ~np.isinf(values) if missing else np.isfinite(values)
+
+
+def mark_nonfinite(
+    x: Mapping[str, np.ndarray], status: np.ndarray, maskable: Collection[str]
+) -> np.ndarray:
+    """Give rows whose x is not finite the status ``"nonfinite"``.
+
+    NaN is a missing value in the series that are ``maskable``.
+    """
     finite = np.ones(len(status), dtype=bool)
-    for values in x.values():
-        finite &= np.isfinite(values.reshape(len(values), -1)).all(1)
+    for name, values in x.items():
+        finite &= usable(values.reshape(len(values), -1), name in maskable).all(1)
     return np.where((status == 0) & ~finite, 1, status).astype(np.int8)

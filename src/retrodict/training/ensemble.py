@@ -26,6 +26,7 @@ from .._core.errors import DataError
 from .._core.progress import Progress, progress
 from .._core.seeds import numpy_generator
 from ..estimators import Estimator
+from ..model import Structure
 from .build import build_estimator, vector_edges
 from .loop import (
     Info,
@@ -82,6 +83,7 @@ def train_ensemble(
     candidates: Settings | Sequence[Settings],
     *,
     held_out: Int[np.ndarray, " validation"] | None = None,
+    structure: Mapping[str, Structure] | None = None,
 ) -> Trained:
     """Train ``num_members`` networks on standardized simulations.
 
@@ -94,6 +96,7 @@ def train_ensemble(
         candidates: Architecture and schedule; or several that differ in start and
             schedule alone, of which the one with the best held-out score is taken.
         held_out: Rows that all members hold out; by default each has its own.
+        structure: What the axes of the series mean, as far as it is declared.
 
     Raises:
         DataError: If there are too few simulations to hold any out, or if a member
@@ -101,7 +104,7 @@ def train_ensemble(
     """
     if isinstance(candidates, Settings):
         candidates = (candidates,)
-    ensemble = _Ensemble(key, value, x, candidates[0], held_out)
+    ensemble = _Ensemble(key, value, x, candidates[0], held_out, structure)
     begun = time.perf_counter()
     ensemble.compile()
     compile_s = time.perf_counter() - begun
@@ -158,6 +161,7 @@ class _Ensemble:
         x: Mapping[str, np.ndarray],
         settings: Settings,
         held_out: np.ndarray | None,
+        structure: Mapping[str, Structure] | None,
     ):
         key_split, key_weights, self.key_order = jr.split(key, 3)
         numbers = range(settings.num_members)
@@ -167,7 +171,7 @@ class _Ensemble:
             else _num_held_out(len(value), settings)
         )
         self.settings = settings
-        self.networks = _networks(key_weights, value, x, settings)
+        self.networks = _networks(key_weights, value, x, settings, structure)
         self.start = start_at_regression(value, x)
         self.num_raced = num_raced(held, settings.num_members)
         splits = [_split(jr.fold_in(key_split, m), len(value), held) for m in numbers]
@@ -254,14 +258,17 @@ def _networks(
     value: np.ndarray,
     x: Mapping[str, np.ndarray],
     settings: Settings,
+    structure: Mapping[str, Structure] | None,
 ) -> list[Estimator]:
     """Return the members as they were drawn."""
     shapes = {name: values.shape[1:] for name, values in x.items()}
     edges = vector_edges(x, settings)
     dim = value.shape[1]
+    numbers = range(settings.num_members)
+    keys = [jr.fold_in(key, member) for member in numbers]
     return [
-        build_estimator(jr.fold_in(key, member), settings, shapes, edges, dim)
-        for member in range(settings.num_members)
+        build_estimator(k, settings, shapes, edges, dim, structure=structure)
+        for k in keys
     ]
 
 

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..estimators import Estimator, trainable
-from .loss import npe_loss
+from .loss import training_loss
 from .settings import Settings
 
 
@@ -178,6 +179,20 @@ class Given(NamedTuple):
     rows: Rows
 
 
+class Plan(NamedTuple):
+    """The steps of one epoch.
+
+    Attributes:
+        rows: Which rows each step sees, ``(steps, batch)``.
+        rates: Learning rate of each step, ``(steps,)``.
+        seeds: Seed of each step, for losses that draw random numbers, ``(steps,)``.
+    """
+
+    rows: Any
+    rates: Any
+    seeds: Any
+
+
 class Recipe(NamedTuple):
     """What a program is compiled for; hashable."""
 
@@ -196,8 +211,7 @@ class Programs(NamedTuple):
     """Compiled for one architecture and one number of rows.
 
     Attributes:
-        epoch: ``(state, plan, given) -> (state, losses)``; uses up the state. The plan
-            is the rows ``(steps, batch)`` and the rate of every step.
+        epoch: ``(state, plan, given) -> (state, losses)``; uses up the state.
         validation: ``(weights, held_out, given) -> loss`` of every held-out row.
     """
 
@@ -210,7 +224,11 @@ def compile_programs(
 ) -> Programs:
     """Compile what trains a member; nothing if that shape was compiled before."""
     batch, steps = _batches(settings, split)
-    plan = (np.zeros((steps, batch), np.int32), np.zeros(steps, np.float32))
+    plan = Plan(
+        np.zeros((steps, batch), np.int32),
+        np.zeros(steps, np.float32),
+        np.zeros(steps, np.uint32),
+    )
     given = _given(member, 1.0, rows)
     arguments = {
         "epoch": (init(member), plan, given),
@@ -255,19 +273,19 @@ def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]])
 def run_epoch(
     recipe: Recipe,
     state: State,
-    plan: tuple[Int[Array, "steps batch"], Float[Array, " steps"]],
+    plan: Plan,
     given: Given,
 ) -> tuple[State, Float[Array, " steps"]]:
     """Take one step for each batch of the plan; return the loss before each step."""
 
-    def loss(vector: Array, batch: Rows) -> Array:
+    def loss(vector: Array, batch: Rows, seed: Array) -> Array:
         estimator = recipe.layout.build(vector, given.fixed)
-        return npe_loss(estimator, batch.value, batch.x)
+        return training_loss(jr.key(seed), estimator, batch.value, batch.x)
 
-    def step(state: State, item: tuple[Array, Array]) -> tuple[State, Array]:
-        index, rate = item
+    def step(state: State, item: Plan) -> tuple[State, Array]:
+        index, rate, seed = item
         batch = given.rows.take(index)
-        value, gradient = jax.value_and_grad(loss)(state.weights, batch)
+        value, gradient = jax.value_and_grad(loss)(state.weights, batch, seed)
         gradient = gradient * given.free
         return take_step(state, gradient, rate, given.decay, recipe.clip_norm), value
 
@@ -315,7 +333,7 @@ def held_out_losses(
 
     def one_chunk(index: Array) -> Array:
         part = rows.take(index)
-        return -jax.vmap(estimator.log_prob)(part.value, part.x)
+        return -estimator.log_prob_rows(part.value, part.x)
 
     return jax.lax.map(one_chunk, index).ravel()[: len(held_out)]
 
@@ -360,11 +378,13 @@ def train_member(
     rates = learning_rates(settings, settings.epochs * steps)
     given = _given(member, settings.weight_decay, rows)
     state, held_out = init(member), jnp.asarray(split.held_out)
+    (noise,) = rng.spawn(1)
     best = Run(member.weights, np.full(len(held_out), np.inf), [])
     history: list[Info] = []
     for rate in rates.reshape(settings.epochs, steps):
         order = rng.permutation(split.train)[: steps * batch].reshape(steps, batch)
-        state, losses = programs.epoch(state, (order, rate), given)
+        seeds = noise.integers(2**32, size=steps, dtype=np.uint32)
+        state, losses = programs.epoch(state, Plan(order, rate, seeds), given)
         each = np.asarray(programs.validation(state.weights, held_out, given))
         loss = float(each.mean(dtype=np.float64))
         history.append(Info(float(losses.mean()), loss, int(state.skipped)))

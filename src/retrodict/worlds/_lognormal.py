@@ -32,7 +32,10 @@ SIDE = 64  # pixels
 ANGLE = np.deg2rad(10.0)
 PIXEL = (ANGLE / SIDE) ** 2  # steradian
 NUM_BANDS = 8
-MULTIPOLES = (50.0, 1150.0)  # the smallest of the grid is 36, the largest on an axis 1152
+MULTIPOLES = (
+    50.0,
+    1150.0,
+)  # the smallest of the grid is 36, the largest on an axis 1152
 
 
 def modes() -> Float[np.ndarray, "64 33"]:

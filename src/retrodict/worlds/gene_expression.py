@@ -153,9 +153,7 @@ def without_delay(key: Key[Array, ""]) -> dict[str, float]:
         for i, name in enumerate(names)
     }
     covers = {
-        f"no delay: 95 % covers {name} (%)": float(
-            100 * inside[:, i].mean()
-        )
+        f"no delay: 95 % covers {name} (%)": float(100 * inside[:, i].mean())
         for i, name in enumerate(names)
     }
     return numbers | covers

@@ -95,7 +95,8 @@ def redshift_bins() -> tuple[np.ndarray, Float[np.ndarray, "z 5"]]:
     share = (share - share[0]) / (share[-1] - share[0])
     edges = np.interp(np.linspace(0, 1, NUM_BINS + 1), share, fine)
     parts = [
-        below(high) - below(low) for low, high in zip(edges[:-1], edges[1:], strict=True)
+        below(high) - below(low)
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
     ]
     return z, n[:, None] * np.stack(parts, 1)
 
@@ -138,7 +139,9 @@ def simulator(key: Key[Array, ""], theta: Theta) -> dict[str, Float[Array, "64 6
     key_map, key_noise = jr.split(key)
     least, noise, spectra = survey()
     maps = lognormal_maps(key_map, spectra(theta), least)
-    maps = maps + noise.astype(maps.dtype) * jr.normal(key_noise, maps.shape, maps.dtype)
+    maps = maps + noise.astype(maps.dtype) * jr.normal(
+        key_noise, maps.shape, maps.dtype
+    )
     return {"maps": jnp.where(MASK[..., None], maps, 0.0)}
 
 
@@ -309,7 +312,9 @@ def spectra_study() -> Study:
     base = study()
     return replace(
         base,
-        model=_model(spectra_simulator, show_bands(base.model.observed), "lensing_spectra"),
+        model=_model(
+            spectra_simulator, show_bands(base.model.observed), "lensing_spectra"
+        ),
         title="Toy universes: power spectra of weak lensing",
         description=" ".join(SPECTRA.split()),
         parts={},
