@@ -128,7 +128,9 @@ class SettingsSpec(AbstractSpec):
     clip_norm: float
     linear_start: bool
     constant_shape: bool
-    grid_embedding: Literal["convolution", "local_average"] = "convolution"
+    grid_embedding: Literal["convolution", "local_average", "map_average"] = (
+        "convolution"
+    )
     set_embedding: Literal["deep_set", "set_transformer"] = "deep_set"
     series_embedding: Literal["convolution", "gru", "transformer"] = "convolution"
     density: Literal[

@@ -17,6 +17,7 @@ from ..estimators import (
     FlowMatching,
     Joined,
     LocalAverage,
+    MapAverage,
     MixtureDensity,
     Recurrent,
     SetTransformer,
@@ -29,7 +30,11 @@ from .settings import Settings
 
 
 EDGE_BYTES = 2**30
-GRID_KINDS = {"convolution": Convolution, "local_average": LocalAverage}
+GRID_KINDS = {
+    "convolution": Convolution,
+    "local_average": LocalAverage,
+    "map_average": MapAverage,
+}
 ROW_KINDS = {
     "deep_set": DeepSet,
     "set_transformer": SetTransformer,
