@@ -58,9 +58,7 @@ class Curvature:
         return self.scale[start:, None] * inverse
 
 
-def curvature(
-    solver: GaussNewton, z: Float[Array, " total"], task: Task
-) -> Curvature:
+def curvature(solver: GaussNewton, z: Float[Array, " total"], task: Task) -> Curvature:
     """Measure the curvature at a minimum in unconstrained coordinates.
 
     Where the Hessian is not positive definite (no minimum, or a direction that nothing

@@ -24,7 +24,6 @@ Source: Nocedal and Wright (2006), Numerical Optimization, sections 4.1,
 10.3 and 18.3 (second-order correction); Transtrum and Sethna (2012), arXiv:1201.5885.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -151,7 +150,9 @@ class Factor(NamedTuple):
         """
         squares = self.half(gradient) ** 2
         weights = 1e-3 if self.dim else 1.0
-        return 0.5 * (jnp.sum(squares[squares.size - self.dim:]) + weights * jnp.sum(squares))
+        return 0.5 * (
+            jnp.sum(squares[squares.size - self.dim :]) + weights * jnp.sum(squares)
+        )
 
 
 class GaussNewton:
@@ -164,9 +165,7 @@ class GaussNewton:
             posterior of a linear-Gaussian problem (randomize, then optimize).
     """
 
-    def __init__(
-        self, objective: Objective, noise: tuple[Array, Array] | None = None
-    ):
+    def __init__(self, objective: Objective, noise: tuple[Array, Array] | None = None):
         self.objective = objective
         self.noise = noise
         # Compiled once for all tasks of a problem.
@@ -176,7 +175,10 @@ class GaussNewton:
 
     def init(self, z: Float[Array, " total"], task: Task) -> State:
         """Evaluate the start."""
-        infinite, damping = jnp.asarray(jnp.inf, float), jnp.asarray(FIRST_DAMPING, float)
+        infinite, damping = (
+            jnp.asarray(jnp.inf, float),
+            jnp.asarray(FIRST_DAMPING, float),
+        )
         return State(z, self._loss(z, task), damping, infinite, jnp.zeros((), int))
 
     def finished(self, state: State, task: Task) -> Bool[Array, ""]:
@@ -245,17 +247,25 @@ class GaussNewton:
         """
         expected = model.residuals + model.jacobian @ delta
 
-        def correct(_: int, carry: tuple[Array, Array, Array]) -> Any:
-            z, best, lowest = carry
-            missed = self._residuals(z, task) - expected
-            z = z - solve(model.jacobian.T @ missed)
-            loss = self._loss(z, task)
-            better = loss < lowest
-            return z, jnp.where(better, z, best), jnp.where(better, loss, lowest)
+        def look(z: Array) -> tuple[Array, Array]:
+            residuals = self._residuals(z, task)
+            loss = self._loss_of(z, residuals, task)
+            return residuals, jnp.where(jnp.isnan(loss), jnp.inf, loss)
 
-        loss = jnp.nan_to_num(self._loss(z + delta, task), nan=jnp.inf)
-        start = z + delta, z + delta, loss
-        return jax.lax.fori_loop(0, CORRECTIONS, correct, start)[1:]
+        def correct(_: int, carry: tuple[Array, Array, Array, Array]) -> Any:
+            z, residuals, best, lowest = carry
+            z = z - solve(model.jacobian.T @ (residuals - expected))
+            residuals, loss = look(z)
+            better = loss < lowest
+            best, lowest = jnp.where(better, z, best), jnp.where(better, loss, lowest)
+            return z, residuals, best, lowest
+
+        end = z + delta
+        residuals, loss = look(end)
+        # Where the equation is solved there is no valley to leave, and looking is dear.
+        count = CORRECTIONS if self.objective.num_weights else 0
+        start = end, residuals, end, loss
+        return jax.lax.fori_loop(0, count, correct, start)[2:]
 
     def _residuals(self, z: Array, task: Task) -> Array:
         residuals = self.objective.on(task.rows).residuals(z)
@@ -267,8 +277,11 @@ class GaussNewton:
         return weights if self.noise is None else weights - self.noise[1]
 
     def _loss(self, z: Array, task: Task) -> Array:
+        return self._loss_of(z, self._residuals(z, task), task)
+
+    def _loss_of(self, z: Array, residuals: Array, task: Task) -> Array:
         objective = self.objective.on(task.rows)
-        squares = jnp.sum(self._residuals(z, task) ** 2)
+        squares = jnp.sum(residuals**2)
         squares += jnp.sum(objective.precision * self._pull(z) ** 2)
         return 0.5 * squares + objective.rest(z, task.volume)
 

@@ -103,13 +103,17 @@ def map_fit(
             found = climb.run(z, task._replace(tolerance=max(EARLY, tolerance)))
             path.append(_waypoint(climb, found, task))
             z = jnp.asarray(found.z)
-            task = task._replace(rows=[t.rows for t in stage(*objective.split(z)).terms])
+            task = task._replace(
+                rows=[t.rows for t in stage(*objective.split(z)).terms]
+            )
         found = climb.run(z, task)
         center, shape = _laplace(climb, found, task)
         ensemble = _ensemble(key, climb.solver, found.z, task, members)
         posterior = NormalInSpace(*_moments(problem, center, shape, ensemble))
         path.append(Waypoint(center[: problem.dim], shape.covariance, found.converged))
-        return _answer(objective.on(task.rows), found, shape, ensemble, posterior, path, begun)
+        return _answer(
+            objective.on(task.rows), found, shape, ensemble, posterior, path, begun
+        )
 
 
 @dataclass(frozen=True, eq=False)

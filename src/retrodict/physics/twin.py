@@ -30,7 +30,7 @@ from .._core.seeds import numpy_generator, stream_key
 from ..model import Prior
 from .answer import MapAnswer
 from .differences import Boundary, March, on_points
-from .fields import Constrain, Jet, NetworkField, draw_features
+from .fields import Constrain, Jet, NetworkField, draw_features, named
 from .map_fit import map_fit
 from .problem import Problem
 from .term import Term
@@ -82,8 +82,9 @@ class Twin:
         components: Number of components of the field.
         constrain: ``(point, raw) -> u``: hard boundary and initial conditions; ``raw``
             is what the network says, ``(channels,)``, or zeros.
-        residual_sigma: Scale by which the equation may be violated, per component, or
-            the name of a parameter.
+        residual_sigma: Scale by which the equation may be violated, per component; or
+            the name of a parameter; or a function of the point, where a network cannot
+            follow, such as a corner at which initial and boundary values disagree.
         start: Where the search for parameters starts; the prior's median by default.
         channels: Number of outputs of the network; ``components`` by default. More of
             them can be the coefficients of functions that ``constrain`` knows.
@@ -96,7 +97,7 @@ class Twin:
     derivatives: tuple[str, ...] = ("t",)
     components: int = 1
     constrain: Constrain = field(default_factory=lambda: _free)
-    residual_sigma: Scale = 1e-4
+    residual_sigma: Scale | Callable[[Jet], Any] = 1e-4
     start: Mapping[str, Any] | None = None
     channels: int | None = None
 
@@ -234,7 +235,8 @@ def network_problem(
         point, factor = row
         jet = field.jet(weights, point, twin.derivatives)
         value = twin.equation(jet, theta)
-        return dist.Normal(0.0, factor * _scale(twin.residual_sigma, theta)), value
+        sigma = _residual_scale(twin, theta, point)
+        return dist.Normal(0.0, factor * sigma), value
 
     factors = np.full(len(points), relax)
     terms = [Term("residual", residual, (points, factors))]
@@ -378,6 +380,12 @@ def _scale(scale: Scale, theta: Any) -> Any:
     return theta[scale] if isinstance(scale, str) else scale
 
 
+def _residual_scale(twin: Twin, theta: Any, point: Array) -> Any:
+    if callable(twin.residual_sigma):
+        return twin.residual_sigma(named(twin.domain, point))
+    return _scale(twin.residual_sigma, theta)
+
+
 def _uniform(key: Key[Array, ""], twin: Twin, count: int) -> np.ndarray:
     """Spread points evenly: one per interval on a line, a Halton set in a plane."""
     from scipy.stats import qmc
@@ -410,7 +418,7 @@ def _resample(
 
     def violation(point: Array) -> Array:
         value = twin.equation(field.jet(weights, point, twin.derivatives), theta)
-        return jnp.sum((value / _scale(twin.residual_sigma, theta)) ** 2)
+        return jnp.sum((value / _residual_scale(twin, theta, point)) ** 2)
 
     squares = np.asarray(jax.jit(jax.vmap(violation))(jnp.asarray(candidates)))
     share = np.sqrt(squares)
