@@ -10,8 +10,8 @@ with the residuals :math:`r` of all normal terms, the exact Hessian of the remai
 solves the heat equation, 60 steps left a relative error of the field of 8e-6; with the
 diagonal (Marquardt) 9e-2 and with the average (Levenberg) 5e-4.
 
-A straight step leaves a valley that bends, and is then shortened until nothing moves. The
-residuals at its end are therefore brought back to what the line predicted, by a few
+A straight step leaves a valley that bends, and is then shortened until nothing moves.
+The residuals at its end are therefore brought back to what the line predicted, by a few
 chord steps with the same factored matrix (a second-order correction). For the heater's
 network of 343 weights 60 steps without it left the readings 17 K away, with it the loss
 to the room within 1 % of least squares.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -111,9 +111,9 @@ def map_fit(
         ensemble = _ensemble(key, climb.solver, found.z, task, members)
         posterior = NormalInSpace(*_moments(problem, center, shape, ensemble))
         path.append(Waypoint(center[: problem.dim], shape.covariance, found.converged))
-        return _answer(
-            objective.on(task.rows), found, shape, ensemble, posterior, path, begun
-        )
+        values = objective.on(task.rows), found, shape
+        answer = _answer(*values, ensemble=ensemble, normal=posterior, path=path)
+    return replace(answer, seconds=time.perf_counter() - begun)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,10 +205,10 @@ def _answer(
     objective: Objective,
     found: Search,
     shape: Curvature,
+    *,
     ensemble: Float[np.ndarray, "members total"],
     normal: NormalInSpace,
     path: Sequence[Waypoint],
-    begun: float,
 ) -> MapAnswer:
     theta, weights = objective.split(jnp.asarray(found.z))
     values = objective.problem.log_densities(theta, weights)
@@ -222,7 +222,7 @@ def _answer(
         ensemble=ensemble,
         normal=normal,
         path=tuple(path),
-        seconds=time.perf_counter() - begun,
+        seconds=0.0,
     )
 
 

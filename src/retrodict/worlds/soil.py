@@ -234,7 +234,7 @@ def twin(series: Series, prior: Prior, sensors: Float[np.ndarray, " k"]) -> Twin
 
 
 def _known_in_time(series: Series) -> Spline:
-    """Return the boundary, then its echoes and those of the start, as functions of t."""
+    """Return the boundary, then its echoes and those of the start, over time."""
     fine = np.linspace(0, series.hours[-1], FINE * (len(series.hours) - 1) + 1)
     ends = scipy.interpolate.CubicSpline(series.hours, series.ends)(fine)
     top, bottom = ends[:, :1], ends[:, 1:]
@@ -307,7 +307,7 @@ def read(folder: Path) -> Series:
     if len(rows) < 2 * SKIP or not set(COLUMNS) <= rows[0].keys():
         found = sorted(rows[0]) if rows else "no rows"
         raise DataError(
-            f"{path}: Expected the columns {COLUMNS} and two days at least; got {found}."
+            f"{path}: Expected the columns {COLUMNS}, two days at least; got {found}."
         )
     try:
         values = np.array([[float(row[name]) for name in COLUMNS] for row in rows])
