@@ -35,9 +35,7 @@ from ..model import Axis, Baseline, Derived, FigureInput, Model, Nuisance, Prior
 from ..posterior import fit
 from ..simulations import simulate
 from ._lognormal import (
-    NUM_BANDS,
     PIXEL,
-    band_multipoles,
     expected_bands,
     least_convergence,
     lognormal_maps,
