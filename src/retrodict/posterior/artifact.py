@@ -120,13 +120,14 @@ def _describe(parts: Parts) -> ArtifactSpec:
     for name, scaler in network.scalers.items():
         vector = isinstance(scaler, VectorScaler)
         structure = network.x_spec.structure[name]
-        series[name] = SeriesSpec(
-            shape=list(network.x_spec.shapes[name]),
-            scaler="vector" if vector else "channel",
-            columns=scaler.num_columns if isinstance(scaler, VectorScaler) else None,
-            kind=structure.kind,
-            missing=structure.missing,
-        )
+        described = {
+            "shape": list(network.x_spec.shapes[name]),
+            "scaler": "vector" if vector else "channel",
+            "columns": scaler.num_columns if vector else None,
+            "kind": structure.kind,
+            "missing": structure.missing,
+        }
+        series[name] = SeriesSpec.model_validate(described)
     return ArtifactSpec(
         estimator=estimator_name(network.settings.density),
         model_name=parts.record.model_name,

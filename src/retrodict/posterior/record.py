@@ -22,8 +22,8 @@ class Record:
         num_simulations: Rows it was given, failed ones included.
         counts: Number of rows per status.
         simulation_seed: Seed of the simulations.
-        train: Training loss ``(epochs, members)``: mean -log q(theta|x), nats; NaN where
-            training minimizes something else, as flow matching does.
+        train: Training loss ``(epochs, members)``: mean -log q(theta|x), nats; NaN
+            where training minimizes something else, as flow matching does.
         validation: Validation loss ``(epochs, members)``, likewise.
         skipped: Non-finite steps each member skipped.
         compile_s: Seconds of compilation.
