@@ -60,9 +60,7 @@ class MaskedLayer(eqx.Module):
 
     def to_base(self, value, condition):
         """Bend towards the base; return the result and the log-determinant."""
-        bent, log_slopes = jax.vmap(self._forward)(
-            value, self._parameters(value, condition)
-        )
+        bent, log_slopes = self._forward(value, self._parameters(value, condition))
         return bent, jnp.sum(log_slopes)
 
     def from_base(self, noise, condition):
@@ -70,7 +68,7 @@ class MaskedLayer(eqx.Module):
 
         def step(value, number):
             parameters = self._parameters(value, condition)
-            back = jax.vmap(self._inverse)(noise, parameters)
+            back = self._inverse(noise, parameters)
             return jnp.where(jnp.arange(self.dim) == number, back, value), None
 
         # a component only reads those before it, which are right already
@@ -80,15 +78,15 @@ class MaskedLayer(eqx.Module):
         if self.transform == "affine":
             log_scale = _bounded(parameters[1])
             return (value - parameters[0]) * jnp.exp(log_scale), log_scale
-        return spline_forward(value, parameters, self.bound)
+        return spline_forward(value, parameters.ravel(), self.bound)
 
     def _inverse(self, value, parameters):
         if self.transform == "affine":
             return value * jnp.exp(-_bounded(parameters[1])) + parameters[0]
-        return spline_inverse(value, parameters, self.bound)
+        return spline_inverse(value, parameters.ravel(), self.bound)
 
     def _parameters(self, value, condition):
-        """Return the parameters ``(dim, size)`` of every component's transform."""
+        """Return the parameters ``(size, dim)`` of every component's transform."""
         width = len(self.hidden.bias)
         into, within, out_of = masks(self.dim, width)
         hidden = condition
@@ -97,7 +95,7 @@ class MaskedLayer(eqx.Module):
         hidden = jax.nn.silu(_masked(self.hidden, within, jax.nn.silu(hidden)))
         size = len(self.out.bias) // self.dim
         last = np.repeat(out_of, size, axis=0)
-        return _masked(self.out, last, hidden).reshape(self.dim, size)
+        return _masked(self.out, last, hidden).reshape(self.dim, size).T
 
 
 class Autoregressive(AbstractFlow):

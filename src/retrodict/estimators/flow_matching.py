@@ -83,7 +83,16 @@ class FlowMatching(AbstractFlow):
             dense(keys[3], width, dim, 0.0),
         )
 
-    def loss(
+    def loss_rows(
+        self,
+        key: Key[Array, ""],
+        values: Float[Array, "n dim"],
+        conditions: Float[Array, "n cond_dim"],
+    ) -> Float[Array, " n"]:
+        """Return the loss of many values, each with times and noise of its own."""
+        return jax.vmap(self._loss)(jr.split(key, len(values)), values, conditions)
+
+    def _loss(
         self,
         key: Key[Array, ""],
         value: Float[Array, " dim"],

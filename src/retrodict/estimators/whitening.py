@@ -19,6 +19,9 @@ from jaxtyping import Array, Float, Key
 from ._base import Dense, dense
 
 
+Rows = tuple[Float[Array, "columns ..."], ...]
+
+
 class Whitening(eqx.Module):
     """Conditional location and triangular scale: v = T(c) (value - mean(c)).
 
@@ -39,21 +42,26 @@ class Whitening(eqx.Module):
         self.direct = dense(key, direct_dim, dim, 0.0) if direct_dim else None
         self.dim = dim
 
-    def factors(self, context, direct):
-        """Return mean, log-diagonal and strictly lower part of T."""
-        mean, log_diagonal, lower = split_factors(self.head(context), self.dim)
+    def factors(self, context, direct, num_axes):
+        """Return mean, log-diagonal and strictly lower part of T.
+
+        They get axes of length 1 for batch axes of the value that the context lacks.
+        """
+        numbers = with_axes(self.head(context), num_axes)
+        mean, log_diagonal, lower = split_factors(numbers, self.dim)
         if self.direct is not None:
-            mean = mean + self.direct(direct)
+            mean = mean + with_axes(self.direct(direct), num_axes)
         return mean, log_diagonal, lower
 
     def to_base(self, value, context, direct):
         """Whiten; return v and log |det T|."""
-        mean, log_diagonal, lower = self.factors(context, direct)
-        return whiten(value - mean, log_diagonal, lower), jnp.sum(log_diagonal)
+        mean, log_diagonal, lower = self.factors(context, direct, value.ndim)
+        v = whiten(value - mean, log_diagonal, lower)
+        return v, jnp.sum(log_diagonal, axis=0)
 
     def from_base(self, noise, context, direct):
         """Undo the whitening."""
-        mean, log_diagonal, lower = self.factors(context, direct)
+        mean, log_diagonal, lower = self.factors(context, direct, noise.ndim)
         return unwhiten(noise, log_diagonal, lower) + mean
 
 
@@ -62,37 +70,43 @@ def num_factors(dim: int) -> int:
     return 2 * dim + dim * (dim - 1) // 2
 
 
+def with_axes(array: Array, num_axes: int) -> Array:
+    """Append axes of length 1, to be broadcast over a batch."""
+    return array.reshape(*array.shape, *[1] * (num_axes - array.ndim))
+
+
 def split_factors(
-    numbers: Float[Array, " size"], dim: int
-) -> tuple[Float[Array, " dim"], Float[Array, " dim"], Float[Array, "dim dim"]]:
-    """Split :func:`num_factors` numbers into mean, log-diagonal and lower part."""
-    mean, log_diagonal, rest = jnp.split(numbers, [dim, 2 * dim])
-    rows, columns = np.tril_indices(dim, -1)
-    return mean, log_diagonal, jnp.zeros((dim, dim)).at[rows, columns].set(rest)
+    numbers: Float[Array, "size ..."], dim: int
+) -> tuple[Float[Array, "dim ..."], Float[Array, "dim ..."], Rows]:
+    """Split :func:`num_factors` numbers into mean, log-diagonal and lower part.
+
+    Of the lower part the rows are returned, the second first; more axes are a batch.
+    """
+    ends = np.cumsum([dim, dim, *range(1, dim)])[:-1] if dim > 1 else [dim]
+    mean, log_diagonal, *lower = jnp.split(numbers, ends)
+    return mean, log_diagonal, tuple(lower)
 
 
 def whiten(
-    centred: Float[Array, " dim"],
-    log_diagonal: Float[Array, " dim"],
-    lower: Float[Array, "dim dim"],
-) -> Float[Array, " dim"]:
+    centred: Float[Array, "dim ..."], log_diagonal: Float[Array, "dim ..."], lower: Rows
+) -> Float[Array, "dim ..."]:
     """Multiply by the factor T = diag(exp(log_diagonal)) (1 + lower).
 
     Rows are scaled by the diagonal: the lower part keeps its size when a posterior is
     narrow.
     """
-    return jnp.exp(log_diagonal) * (centred + lower @ centred)
+    below = [jnp.sum(row * centred[: len(row)], axis=0) for row in lower]
+    first = jnp.zeros_like(centred[0])
+    return jnp.exp(log_diagonal) * (centred + jnp.stack([first, *below]))
 
 
 def unwhiten(
-    noise: Float[Array, " dim"],
-    log_diagonal: Float[Array, " dim"],
-    lower: Float[Array, "dim dim"],
-) -> Float[Array, " dim"]:
+    noise: Float[Array, "dim ..."], log_diagonal: Float[Array, "dim ..."], lower: Rows
+) -> Float[Array, "dim ..."]:
     """Solve :func:`whiten` for ``centred`` by forward substitution."""
     target = noise * jnp.exp(-log_diagonal)
-    centred = []
-    for row in range(noise.size):
-        known = sum((lower[row, c] * centred[c] for c in range(row)), start=0.0)
-        centred.append(target[row] - known)
+    centred = [target[0]]
+    for number, row in enumerate(lower, start=1):
+        known = sum(f * c for f, c in zip(row, centred, strict=True))
+        centred.append(target[number] - known)
     return jnp.stack(centred)

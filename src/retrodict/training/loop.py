@@ -333,7 +333,7 @@ def held_out_losses(
 
     def one_chunk(index: Array) -> Array:
         part = rows.take(index)
-        return -jax.vmap(estimator.log_prob)(part.value, part.x)
+        return -estimator.log_prob_rows(part.value, part.x)
 
     return jax.lax.map(one_chunk, index).ravel()[: len(held_out)]
 

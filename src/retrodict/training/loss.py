@@ -23,9 +23,7 @@ adds a constant).
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
-import jax.random as jr
 from jaxtyping import Array, Float, Key
 
 from ..estimators import Estimator
@@ -43,7 +41,7 @@ def npe_loss(
         value: Standardized, unconstrained theta.
         x: Standardized series, each ``(batch, ...)``.
     """
-    return -jnp.mean(jax.vmap(estimator.log_prob)(value, x))
+    return -jnp.mean(estimator.log_prob_rows(value, x))
 
 
 def training_loss(
@@ -60,4 +58,4 @@ def training_loss(
         value: Standardized, unconstrained theta.
         x: Standardized series, each ``(batch, ...)``.
     """
-    return jnp.mean(jax.vmap(estimator.loss)(jr.split(key, len(value)), value, x))
+    return jnp.mean(estimator.loss_rows(key, value, x))

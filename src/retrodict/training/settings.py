@@ -68,7 +68,7 @@ class Settings:
     num_members: int = 5
     num_layers: int = 4
     num_bins: int = 8
-    flow_width: int = 64
+    flow_width: int = 48
     embedding_width: int = 128
     context_dim: int = 64
     num_blocks: int = 2
@@ -134,6 +134,7 @@ def default_settings(
         batch_size=int(min(batch, 512, max(num_simulations // 10, 8))),
         epochs=epochs,
         weight_decay=_decay(0.4, num_simulations, 1.0),
+        flow_width=48 if num_simulations < 30_000 else 64,
     )
 
 
