@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Key
 
 from .._core.seeds import numpy_generator
 from ._base import AbstractDensity, Dense, dense, normal_log_prob
-from .whitening import Whitening, num_factors, split_factors, unwhiten, whiten
+from .whitening import Rows, Whitening, num_factors, split_factors, unwhiten, whiten
 
 
 MAX_LOG_SCALE = 4.0
@@ -88,7 +88,7 @@ class MixtureDensity(AbstractDensity):
         white, log_det = self.whitening.to_base(value, context, direct)
         logits, factors = self._components(context)
 
-        def one(mean: Array, log_diagonal: Array, lower: Array) -> Array:
+        def one(mean: Array, log_diagonal: Array, lower: Rows) -> Array:
             noise = whiten(white - mean, log_diagonal, lower)
             return normal_log_prob(noise) + jnp.sum(log_diagonal)
 
