@@ -19,7 +19,7 @@ endif
 
 .PHONY: help env env-dev env-all demo test test-fast test-worlds test-faults \
 	test-faults-coordinator test-faults-workers test-faults-disk test-faults-dask \
-	test-trust bench lint format docs bench-peers lock clean distclean
+	test-trust bench lint format docs bench-peers bench-deepxde lock clean distclean
 
 help:
 	@echo "make demo         run the influenza study and write runs/influenza/report.html"
@@ -35,6 +35,7 @@ help:
 	@echo "make env-all      ... and every extra: GPU, cosmology, Dask"
 	@echo "make bench        run the measurements marked bench"
 	@echo "make bench-peers  create $(PEERS) with the libraries we compare with"
+	@echo "make bench-deepxde  ... and for the physics-informed networks"
 	@echo "make lock         resolve the lock files anew"
 	@echo "make clean        remove caches and built documentation"
 	@echo "make distclean    ... and the environments"
@@ -121,6 +122,12 @@ bench-peers:
 	$(PEERS)/bin/python -m pip install $(TORCH_FROM) torch==2.13.0
 	$(PEERS)/bin/python -m pip install sbi==0.27.0
 
+# The rival of the physics-informed networks, with torch too.
+bench-deepxde:
+	$(PYTHON) -m venv .venv-deepxde
+	.venv-deepxde/bin/python -m pip install $(TORCH_FROM) torch==2.13.0
+	.venv-deepxde/bin/python -m pip install deepxde==1.15.0
+
 # Needs uv (pip cannot resolve for all platforms at once). One version of a package
 # for every Python, so that what was tested on one is what runs on the other.
 RESOLVE = $(if $(UV),$(UV),$(BIN)/uv) --no-config pip compile pyproject.toml --quiet \
@@ -141,4 +148,4 @@ clean:
 		-exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean
-	rm -rf $(VENV) $(PEERS)
+	rm -rf $(VENV) $(PEERS) .venv-deepxde

@@ -14,6 +14,7 @@ from .convolution import Convolution, Joined
 from .deep_set import DeepSet
 from .flow_matching import FlowMatching
 from .local_average import LocalAverage
+from .map_average import MapAverage
 from .mixture_density import MixtureDensity
 from .mlp import MLP
 from .recurrent import Recurrent
@@ -46,6 +47,7 @@ __all__ = [
     "Joined",
     "LocalAverage",
     "MLP",
+    "MapAverage",
     "MixtureDensity",
     "Recurrent",
     "SetTransformer",

@@ -16,6 +16,8 @@ whitening; log-scales of components are kept within +-4 by a hyperbolic tangent,
 a component that shrinks onto one simulation has unbounded likelihood.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,7 @@ from jaxtyping import Array, Float, Key
 
 from .._core.seeds import numpy_generator
 from ._base import AbstractDensity, Dense, dense, normal_log_prob
-from .whitening import Rows, Whitening, num_factors, split_factors, unwhiten, whiten
+from .whitening import Whitening, num_factors, split_factors, unwhiten, whiten
 
 
 MAX_LOG_SCALE = 4.0
@@ -88,7 +90,7 @@ class MixtureDensity(AbstractDensity):
         white, log_det = self.whitening.to_base(value, context, direct)
         logits, factors = self._components(context)
 
-        def one(mean: Array, log_diagonal: Array, lower: Rows) -> Array:
+        def one(mean: Array, log_diagonal: Array, lower: Any) -> Array:
             noise = whiten(white - mean, log_diagonal, lower)
             return normal_log_prob(noise) + jnp.sum(log_diagonal)
 

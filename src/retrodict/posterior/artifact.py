@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from .._core.errors import ArtifactError
 from ..diagnostics import OutlierReference
 from ..estimators import Affine, Estimator, VectorScaler
 from ..estimators.standardize import scaler_arrays, scaler_from_arrays
+from ..model import StructureKind
 from ..training import build_estimator
 from .archive import (
     from_json,
@@ -120,14 +121,13 @@ def _describe(parts: Parts) -> ArtifactSpec:
     for name, scaler in network.scalers.items():
         vector = isinstance(scaler, VectorScaler)
         structure = network.x_spec.structure[name]
-        described = {
-            "shape": list(network.x_spec.shapes[name]),
-            "scaler": "vector" if vector else "channel",
-            "columns": scaler.num_columns if vector else None,
-            "kind": structure.kind,
-            "missing": structure.missing,
-        }
-        series[name] = SeriesSpec.model_validate(described)
+        series[name] = SeriesSpec(
+            shape=list(network.x_spec.shapes[name]),
+            scaler="vector" if vector else "channel",
+            columns=scaler.num_columns if isinstance(scaler, VectorScaler) else None,
+            kind=cast(StructureKind, structure.kind),
+            missing=structure.missing,
+        )
     return ArtifactSpec(
         estimator=estimator_name(network.settings.density),
         model_name=parts.record.model_name,

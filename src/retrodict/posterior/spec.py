@@ -128,7 +128,9 @@ class SettingsSpec(AbstractSpec):
     clip_norm: float
     linear_start: bool
     constant_shape: bool
-    grid_embedding: Literal["convolution", "local_average"] = "convolution"
+    grid_embedding: Literal["convolution", "local_average", "map_average"] = (
+        "convolution"
+    )
     set_embedding: Literal["deep_set", "set_transformer"] = "deep_set"
     series_embedding: Literal["convolution", "gru", "transformer"] = "convolution"
     density: Literal[
@@ -207,6 +209,8 @@ class TrainingSpec(AbstractSpec):
     num_simulations: Annotated[int, Bounded(ge=1, le=2**63 - 1)]
     counts: dict[Name, Count]
     simulation_seed: Count
+    dataset: Annotated[str, Bounded(pattern="[0-9a-f]{64}", max_length=64)]
+    failures: dict[Name, float]
     skipped: list[Count]
     compile_s: float
     train_s: float

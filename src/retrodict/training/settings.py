@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 
-GRID_EMBEDDINGS = ("convolution", "local_average")
+GRID_EMBEDDINGS = ("convolution", "local_average", "map_average")
 SET_EMBEDDINGS = ("deep_set", "set_transformer")
 SERIES_EMBEDDINGS = ("convolution", "gru", "transformer")
 DENSITIES = (
@@ -54,7 +54,8 @@ class Settings:
         constant_shape: Whether x moves the location of the density only, not its scale
             and shape.
         grid_embedding: How series with more than one axis are embedded whose structure
-            is not declared: ``"convolution"`` or ``"local_average"``.
+            is not declared: ``"convolution"``, ``"local_average"`` or
+            ``"map_average"``.
         set_embedding: How exchangeable rows are embedded: ``"deep_set"`` or
             ``"set_transformer"``.
         series_embedding: How declared series are embedded: ``"convolution"``,
