@@ -51,5 +51,5 @@ def test_an_outrageous_value_stays_finite(embedding):
 
 @pytest.mark.parametrize("shape", [(32, 32), (4, 32, 2), (32, 32, 2, 1)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match="Expected .height, width, channels."):
+    with pytest.raises(ValueError, match=r"Expected .height, width, channels."):
         MapAverage(jr.key(0), "maps", shape)
