@@ -26,6 +26,7 @@ from .packed import leading, standardized
 from .posterior import Posterior
 from .provenance import provenance, say_failures
 from .record import Record, XSpec
+from .screened import screen
 from .synthetic import Pairs, can_synthesize, with_synthetic
 from .warnings import flat_series
 
@@ -102,6 +103,12 @@ def fit(
     complete = len(good) == len(simulations)  # the prior is that of the pairs
     with checkpointing(checkpoint):
         trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
+        fewer = screen(pairs) if settings is None and effort == "auto" else None
+        if fewer is not None:
+            fewer_z = standardized(fewer.scalers, series)
+            other = train_ensemble(key, pairs.value, fewer_z, candidates)
+            if other.score < trained.score:
+                trained, pairs, z = other, fewer, fewer_z
         if settings is None and effort == "auto" and complete and can_synthesize(pairs):
             trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
     chosen = trained.settings
@@ -123,7 +130,7 @@ def fit(
         single=not isinstance(good.x, dict),
         structure=structure,
     )
-    network = Network(trained.members, chosen, space, x_spec, scalers, scale)
+    network = Network(trained.members, chosen, space, x_spec, pairs.scalers, scale)
     key_reference = stream_key(seed, "reference")
     reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}

@@ -7,8 +7,8 @@ kept only if it predicts theta better for real simulations that neither has seen
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax.random as jr
 import numpy as np
@@ -33,7 +33,8 @@ MAX_MEMBERS = 5  # more average out what few simulations leave to chance; these 
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
 
-class Pairs(NamedTuple):
+@dataclass(frozen=True)
+class Pairs:
     """Simulations as a network sees them, and how they were brought there.
 
     Attributes:
@@ -57,7 +58,7 @@ def can_synthesize(pairs: Pairs) -> bool:
         and np.isfinite(series).all()
         for name, series in pairs.x.items()
     )
-    columns = sum(series[0].size for series in pairs.x.values())
+    columns = sum(int(keep.sum()) for keep in _informative(pairs).values())
     few = len(pairs.value) <= MAX_SIMULATIONS
     return vectors and few and columns <= MAX_COLUMNS
 
@@ -78,11 +79,15 @@ def with_synthetic(
     rest = np.setdiff1d(np.arange(len(pairs.value)), held_out)
     names = sorted(pairs.x)
     columns = join_columns(pairs.x)
-    likelihood = fit_surrogate(key_likelihood, pairs.value[rest], columns[rest])
+    keep = np.concatenate([kept for _, kept in sorted(_informative(pairs).items())])
+    likelihood = fit_surrogate(
+        key_likelihood, pairs.value[rest], columns[rest][:, keep]
+    )
     count = max(NUM_SYNTHETIC, PER_SIMULATION * len(rest))
     value = pairs.scale.apply(_draw_targets(key_theta, model, count))
     value = value.astype(np.float32)
-    drawn = likelihood.sample(key_x, value)
+    drawn = columns[np.resize(rest, count)].astype(np.float64)
+    drawn[:, keep] = likelihood.sample(key_x, value)  # the others do not know theta
     ends = np.cumsum([pairs.x[name].shape[1] for name in names])[:-1]
     synthetic = dict(zip(names, np.split(drawn, ends, axis=1), strict=True))
     again = np.tile(rest, max(1, round(REAL_SHARE * len(value) / len(rest))))
@@ -100,6 +105,11 @@ def with_synthetic(
         compile_s=sum(t.compile_s for t in (first, likelihood, second)),
         train_s=sum(t.train_s for t in (first, likelihood, second)),
     )
+
+
+def _informative(pairs: Pairs) -> dict[str, np.ndarray]:
+    """Return which entries of each series the networks see."""
+    return {name: scaler.plain.scale > 0 for name, scaler in pairs.scalers.items()}
 
 
 def join_columns(series: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n columns"]:
