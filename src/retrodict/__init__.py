@@ -33,9 +33,11 @@ if TYPE_CHECKING:
         ConditionedPosterior,
         Posterior,
         Refined,
+        Restricted,
         fit,
         load,
         refine,
+        restrict,
     )
     from .report.figures import pair_plot
     from .simulations import Dask, Pool, Simulations, simulate
@@ -68,9 +70,11 @@ _HOMES = {
         "ConditionedPosterior",
         "Posterior",
         "Refined",
+        "Restricted",
         "fit",
         "load",
         "refine",
+        "restrict",
     ),
     ".simulations": ("Dask", "Pool", "Simulations", "simulate"),
     ".physics": (
@@ -111,6 +115,7 @@ __all__ = [
     "Problem",
     "Recalibrated",
     "Refined",
+    "Restricted",
     "Result",
     "RetrodictError",
     "Sensor",
@@ -129,6 +134,7 @@ __all__ = [
     "pair_plot",
     "recalibrate",
     "refine",
+    "restrict",
     "run",
     "simulate",
     "validate",

@@ -134,6 +134,17 @@ class Model:
         model.observed = clean_observation(observed)
         return model
 
+    def with_prior(self, prior: Prior) -> "Model":
+        """Return the same model with another prior.
+
+        Args:
+            prior: Of the same parameters.
+        """
+        model = copy.copy(self)
+        model.__dict__.pop("_draw_rows", None)  # compiled for the old one
+        model.prior = prior
+        return model
+
     def flatten(self, values: Mapping[str, Any]) -> np.ndarray:
         """Stack the targets among ``values`` to ``(n, theta_dim)`` float64."""
         return self.targets.flatten(values)
