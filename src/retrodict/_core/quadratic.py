@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -14,10 +15,7 @@ def quadratic_features(z: Any) -> Any:
     Args:
         z: Standardized rows.
     """
-    if isinstance(z, np.ndarray):
-        namespace: Any = np
-    else:
-        from jax import numpy as namespace
+    namespace: Any = np if isinstance(z, np.ndarray) else jnp
     dim = z.shape[-1]
     every = np.arange(dim)
     first, second = np.triu_indices(dim) if dim <= MAX_PRODUCTS else (every, every)
