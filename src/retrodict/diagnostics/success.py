@@ -20,13 +20,13 @@ from jaxtyping import Array, Bool, Float, Key
 from scipy.special import expit
 from scipy.stats import norm, rankdata
 
+from .._core.quadratic import quadratic_features
 from .._core.seeds import numpy_generator
 from ._base import require_finite
 
 
 MIN_OF_EACH = 10  # fewer failures, or successes, tell nothing
 MAX_OF_EACH = 5000  # the AUC does not depend on how many of each there are
-MAX_PRODUCTS = 12  # coordinates; with more only squares are taken
 PENALTY = 1.0
 NEWTON_STEPS = 20
 
@@ -105,13 +105,8 @@ def logistic_regression(
 
 def _features(coordinates: np.ndarray) -> np.ndarray:
     """Return constant, coordinates, squares and products, each standardized."""
-    z = _standardized(coordinates)
-    dim = z.shape[1]
-    first, second = (
-        np.triu_indices(dim) if dim <= MAX_PRODUCTS else [np.arange(dim)] * 2
-    )
-    columns = _standardized(np.concatenate([z, z[:, first] * z[:, second]], axis=1))
-    return np.concatenate([np.ones((len(z), 1)), columns], axis=1)
+    columns = quadratic_features(_standardized(coordinates))
+    return np.concatenate([columns[:, :1], _standardized(columns[:, 1:])], axis=1)
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:
