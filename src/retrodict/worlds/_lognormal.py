@@ -21,6 +21,8 @@ Deviation from the source: no window of the pixels; the field has no power beyon
 grid.
 """
 
+from itertools import pairwise
+
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -138,7 +140,7 @@ def band_matrix() -> Float[np.ndarray, "band 2112"]:
     twice[:, [0, -1]] = 1
     rows = [
         np.where((ell >= low) & (ell < high), twice, 0).ravel()
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in pairwise(edges)
     ]
     return np.stack([row / row.sum() for row in rows])
 

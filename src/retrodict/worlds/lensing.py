@@ -21,6 +21,7 @@ of the source; nuisances of redshift and alignment are added.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -35,9 +36,7 @@ from ..model import Axis, Baseline, Derived, FigureInput, Model, Nuisance, Prior
 from ..posterior import fit
 from ..simulations import simulate
 from ._lognormal import (
-    NUM_BANDS,
     PIXEL,
-    band_multipoles,
     expected_bands,
     least_convergence,
     lognormal_maps,
@@ -94,16 +93,13 @@ def redshift_bins() -> tuple[np.ndarray, Float[np.ndarray, "z 5"]]:
     share = np.array([weights(z) @ (n * below(edge)) for edge in fine])
     share = (share - share[0]) / (share[-1] - share[0])
     edges = np.interp(np.linspace(0, 1, NUM_BINS + 1), share, fine)
-    parts = [
-        below(high) - below(low)
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    parts = [below(high) - below(low) for low, high in pairwise(edges)]
     return z, n[:, None] * np.stack(parts, 1)
 
 
 @cache
 def survey() -> tuple[np.ndarray, np.ndarray, Callable[[Theta], Array]]:
-    """Return least convergence and pixel noise by bin, and ``theta -> C`` of all modes."""
+    """Return least convergence and noise of a pixel by bin, and ``theta -> C``."""
     z, n = redshift_bins()
     mean = (weights(z) * z) @ n / (weights(z) @ n)
     per_pixel = GALAXIES / NUM_BINS * PIXEL * (180 * 60 / np.pi) ** 2
