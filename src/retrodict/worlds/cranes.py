@@ -228,7 +228,7 @@ def study() -> Study:
         parts={"summaries": summaries_study},
         show=as_counts,
         training={"grid_embedding": "local_average", "num_members": 3},
-        minutes=3.0,
+        minutes=2.0,
     )
 
 

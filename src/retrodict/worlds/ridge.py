@@ -229,4 +229,5 @@ def _study(simulate, observed, axes: Mapping[str, Axis], *, parts) -> Study:
         axes=axes,
         figures=(ridge_figure,),
         parts=parts,
+        minutes=2.0,
     )
