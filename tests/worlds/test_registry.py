@@ -68,9 +68,10 @@ def test_series_have_an_axis_each(study):
 
 @pytest.fixture(scope="module")
 def block(study, prior_rows):
-    """Return keys, rows of theta and simulations of 1000 prior draws."""
+    """Return keys, rows of theta and simulations of 1000 prior draws, or a block."""
     observed_series(study)
-    rows, keys = prior_rows(study, 7, 1000), jr.split(jr.key(0), 1000)
+    count = study.model.block_size or 1000
+    rows, keys = prior_rows(study, 7, count), jr.split(jr.key(0), count)
     simulate = jax.jit(jax.vmap(study.model.simulator.function))
     return keys, rows, as_dict(simulate(keys, rows))
 
@@ -80,7 +81,7 @@ def test_simulations_look_like_the_observation_and_are_finite(study, block):
     assert set(x) == set(observed)
     for name, values in x.items():
         assert values.dtype == np.float32
-        assert values.shape == (1000, *observed[name].shape)
+        assert values.shape[1:] == observed[name].shape
         assert np.isfinite(values).all()
 
 
@@ -90,4 +91,5 @@ def test_a_block_is_its_rows(study, block):
     for index in range(3):
         row = {name: jax.numpy.asarray(value[index]) for name, value in rows.items()}
         for name, values in as_dict(simulate(keys[index], row)).items():
-            np.testing.assert_allclose(values, x[name][index], rtol=2e-3)
+            near = 1e-5 * np.abs(values).max()  # of sums that cancel
+            np.testing.assert_allclose(values, x[name][index], rtol=2e-3, atol=near)

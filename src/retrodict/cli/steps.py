@@ -276,7 +276,7 @@ def worlds(as_json: bool) -> None:
         parts = f"; parts: {', '.join(entry.parts)}" if entry.parts else ""
         typer.echo(
             f"{entry.name:<{width}}  {entry.about} [{entry.field}; data {entry.data}; "
-            f"infers {names}; about {entry.minutes:g} min{parts}]"
+            f"infers {names}; about {entry.minutes:g} min on one core{parts}]"
         )
     typer.echo("\nTasks of the benchmark sbibm, which need --data DIR:")
     for name, text in TASKS.items():

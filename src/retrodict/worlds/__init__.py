@@ -56,7 +56,7 @@ class Entry:
         data: ``"included"``, or that a folder must be given.
         parameters: Names of what is inferred.
         parts: Names of its other runs.
-        minutes: Rough time of a run on two cores.
+        minutes: Measured time of a run, with its baseline, on one core.
     """
 
     name: str

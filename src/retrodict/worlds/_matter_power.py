@@ -13,8 +13,8 @@ collapse. Lengths are in Mpc.
 
 Use it where a study must run without emulators; baryons do not feed back.
 
-Source: Eisenstein and Hu (1998), astro-ph/9709112, eqs. 26 and 28 to 31 (transfer);
-Takahashi et al. (2012), arXiv:1208.2701, appendix (halofit).
+Source: Eisenstein and Hu (1998), astro-ph/9709112, equations 26 and 28 to 31 (the
+transfer function); Takahashi et al. (2012), arXiv:1208.2701, appendix (halofit).
 """
 
 from collections.abc import Mapping

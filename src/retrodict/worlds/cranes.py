@@ -27,6 +27,7 @@ from scipy.optimize import minimize
 
 from ..model import Axis, Baseline, Derived, FigureInput, Model, Prior, Study
 from ._birth_death import Rates, draw_later, log_pmf
+from ._identified import what_is_known
 from ._nuts import Budget, nuts
 
 
@@ -205,7 +206,7 @@ def births_and_deaths(inputs: FigureInput) -> tuple[str, Any]:
         "Births against deaths per female and year. Blue: posterior draws of the "
         "network. Orange: the exact posterior given every yearly count. A long band "
         "along the diagonal means that growth is known, but births and deaths are not "
-        "told apart."
+        "told apart. " + what_is_known(_prior(), inputs.draws)
     )
     return caption, figure
 
@@ -227,7 +228,7 @@ def study() -> Study:
         parts={"summaries": summaries_study},
         show=as_counts,
         training={"grid_embedding": "local_average", "num_members": 3},
-        minutes=3.0,
+        minutes=2.0,
     )
 
 
@@ -253,14 +254,17 @@ def summaries_study() -> Study:
     )
 
 
-def _model(simulator: Any, observed: Mapping[str, np.ndarray], name: str) -> Model:
-    prior = Prior(
+def _prior() -> Prior:
+    return Prior(
         lam=dist.Uniform(0.0, 1.0),
         mu=dist.Uniform(0.0, 1.0),
         nu=dist.Uniform(0.0, 5.0),
         units={"lam": "1/year", "mu": "1/year", "nu": "females/year"},
         labels={"lam": r"$\lambda$", "mu": r"$\mu$", "nu": r"$\nu$"},
     )
+
+
+def _model(simulator: Any, observed: Mapping[str, np.ndarray], name: str) -> Model:
     growth = Derived(
         lambda theta: theta["lam"] - theta["mu"],
         support="real",
@@ -268,4 +272,4 @@ def _model(simulator: Any, observed: Mapping[str, np.ndarray], name: str) -> Mod
         label=r"growth $\lambda - \mu$",
     )
     derive = {"growth": growth}
-    return Model(prior, simulator, observed=observed, derive=derive, name=name)
+    return Model(_prior(), simulator, observed=observed, derive=derive, name=name)

@@ -262,5 +262,5 @@ def study() -> Study:
         },
         figures=(two_answers,),
         measure=measure,
-        minutes=4.0,
+        minutes=6.0,
     )

@@ -277,8 +277,8 @@ def make_triangle(survey: Survey, theory: Theory) -> Callable[..., tuple[str, An
             figure.supylabel(r"band power ($10^{-5}$, no unit)", fontsize=9)
         caption = (
             "The data: band powers of cosmic shear against multipole (small scales to "
-            "the right), one panel for each pair of redshift bins (1 near, 5 far), "
-            "with error bars of one standard deviation."
+            "the right), one panel for each pair of redshift bins (1 near, 5 far); the "
+            "error bars are one standard deviation."
         )
         if curves is not None:
             caption += " Orange: theory at draws of the Markov chains, 90 % of them."
@@ -340,7 +340,7 @@ def study() -> Study:
         },
         figures=(contours,),
         load=load,
-        minutes=15.0,
+        minutes=14.0,
     )
 
 

@@ -99,7 +99,7 @@ def redshift_bins() -> tuple[np.ndarray, Float[np.ndarray, "z 5"]]:
 
 @cache
 def survey() -> tuple[np.ndarray, np.ndarray, Callable[[Theta], Array]]:
-    """Return least convergence, pixel noise by bin, and ``theta -> C`` of modes."""
+    """Return least convergence and noise of a pixel by bin, and ``theta -> C``."""
     z, n = redshift_bins()
     mean = (weights(z) * z) @ n / (weights(z) @ n)
     per_pixel = GALAXIES / NUM_BINS * PIXEL * (180 * 60 / np.pi) ** 2

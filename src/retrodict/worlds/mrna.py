@@ -270,7 +270,7 @@ def study() -> Study:
         figures=(cells_and_curves,),
         load=load,
         parts={"no_onset": no_onset_study},
-        minutes=12.0,
+        minutes=17.0,
     )
 
 

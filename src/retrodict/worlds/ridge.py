@@ -33,6 +33,7 @@ from scipy.special import logsumexp
 
 from .._core.seeds import numpy_generator
 from ..model import Axis, Baseline, Derived, FigureInput, Model, Prior, Study
+from ._identified import what_is_known
 
 
 NUM_BINS, AMPLITUDE, RELATIVE_ERROR = 20, 1.2, 0.02
@@ -176,7 +177,8 @@ def ridge_figure(given: FigureInput) -> tuple[str, Figure]:
     axes.set_ylabel("bias $b$")
     caption = (
         "The ridge in logarithmic axes (network blue, exact grid orange): along the "
-        "line the product of both is constant. The axes span the prior."
+        "line the product of both is constant. The axes span the prior. "
+        + what_is_known(prior(), given.draws)
     )
     return caption, figure
 
@@ -227,4 +229,5 @@ def _study(simulate, observed, axes: Mapping[str, Axis], *, parts) -> Study:
         axes=axes,
         figures=(ridge_figure,),
         parts=parts,
+        minutes=2.0,
     )
