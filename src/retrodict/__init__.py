@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Model,
         Nuisance,
         Prior,
+        Structure,
         Study,
     )
     from .physics import MapAnswer, Problem, Sensor, Term, Twin, fit_twin, map_fit
@@ -62,6 +63,7 @@ _HOMES = {
         "Model",
         "Nuisance",
         "Prior",
+        "Structure",
         "Study",
     ),
     ".posterior": (
@@ -117,6 +119,7 @@ __all__ = [
     "Settings",
     "Simulations",
     "StorageError",
+    "Structure",
     "Study",
     "Term",
     "Twin",

@@ -21,8 +21,14 @@ def _parameters(num_bins, size, seed=0):
     return jnp.asarray(size * rng.standard_normal(num_parameters(num_bins)))
 
 
+def _spline(value, parameters):
+    """One spline at one number."""
+    out, log_slope = spline_forward(value[None], parameters, BOUND)
+    return out[0], log_slope[0]
+
+
 def _forward(values, parameters):
-    return jax.vmap(lambda v: spline_forward(v, parameters, BOUND))(values)
+    return jax.vmap(lambda v: _spline(v, parameters))(values)
 
 
 @BINS
@@ -40,7 +46,8 @@ def test_the_inverse_undoes_the_spline(num_bins, size):
         parameters = _parameters(num_bins, size)
         values = jnp.linspace(-7.0, 7.0, 501)
         out, log_slope = _forward(values, parameters)
-        back = jax.vmap(lambda v: spline_inverse(v, parameters, BOUND))(out)
+        rows = jnp.repeat(parameters[:, None], len(out), 1)  # a batch of one spline
+        back = spline_inverse(out[None], rows, BOUND)[0]
         # where the slope is small, rounding errors grow by its inverse
         room = 1e-12 * (1 + jnp.exp(-log_slope))
         assert (jnp.abs(back - values) <= 100 * room).all()
@@ -53,7 +60,7 @@ def test_log_slopes_are_those_of_autodiff(num_bins, size):
         parameters = _parameters(num_bins, size)
         values = jnp.linspace(-6.9, 6.9, 301)
         _, log_slope = _forward(values, parameters)
-        slope = jax.vmap(jax.grad(lambda v: spline_forward(v, parameters, BOUND)[0]))
+        slope = jax.vmap(jax.grad(lambda v: _spline(v, parameters)[0]))
         np.testing.assert_allclose(jnp.exp(log_slope), slope(values), rtol=1e-9)
 
 
@@ -86,9 +93,7 @@ def test_gradients_are_finite_at_knots_edges_and_large_parameters():
     knots = jnp.array([-5.0, -2.5, 0.0, 2.5, 5.0, 30.0, -1e6])
     for parameters in (zeros, _parameters(4, 30.0), _parameters(4, 1e3)):
         for which in (0, 1):
-            gradient = jax.grad(
-                lambda v, p, w=which: spline_forward(v, p, BOUND)[w], (0, 1)
-            )
+            gradient = jax.grad(lambda v, p, w=which: _spline(v, p)[w], (0, 1))
             for leaf in jax.vmap(gradient, (0, None))(knots, parameters):
                 assert np.isfinite(leaf).all()
 
@@ -98,3 +103,11 @@ def test_slopes_have_a_floor():
     values = jnp.linspace(-4.9, 4.9, 99)
     _, log_slope = _forward(values, parameters)
     assert np.exp(log_slope).min() >= 0.9 * MIN_SLOPE
+
+
+def test_many_splines_share_an_array_of_parameters():
+    each = [_parameters(4, 1.0, seed) for seed in range(3)]
+    values = jnp.array([-1.0, 0.3, 2.0])
+    together = spline_forward(values, jnp.stack(each, axis=1).ravel(), BOUND)
+    alone = jnp.array([_spline(v, p) for v, p in zip(values, each, strict=True)]).T
+    np.testing.assert_allclose(together, alone, rtol=1e-5)

@@ -7,8 +7,10 @@ from retrodict.estimators import (
     VectorScaler,
     apply_scalers,
     fit_scalers,
+    standardized_shape,
 )
 from retrodict.estimators.standardize import scaler_arrays, scaler_from_arrays
+from retrodict.model import Structure
 
 
 def _columns(num=2000):
@@ -128,7 +130,7 @@ def test_series_are_scaled_by_entry_and_images_by_channel():
         np.testing.assert_allclose(last.std(0), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["vector", "channel"])
+@pytest.mark.parametrize("kind", ["vector", "grid"])
 def test_a_scaler_survives_the_way_through_arrays(kind):
     rng = np.random.default_rng(0)
     shape = (300, 4) if kind == "vector" else (300, 5, 4)
@@ -136,5 +138,51 @@ def test_a_scaler_survives_the_way_through_arrays(kind):
     scaler = (VectorScaler if kind == "vector" else ChannelScaler).fit(values)
     arrays = scaler_arrays(scaler)
     assert all(isinstance(v, np.ndarray) for v in arrays.values())
-    again = scaler_from_arrays(kind, arrays)
+    again = scaler_from_arrays(Structure(kind), arrays)
     np.testing.assert_array_equal(scaler.apply(values), again.apply(values))
+
+
+STRUCTURES = {  # kind, shape of one item, the standardized shape
+    "vector": ((4,), (4,)),
+    "series": ((30,), (30, 1)),
+    "exchangeable": ((5, 2, 3), (5, 6)),
+    "image": ((8, 9), (8, 9, 1)),
+    "grid": ((8, 9), (8, 9)),
+}
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("kind", sorted(STRUCTURES))
+def test_declared_structures_are_scaled_with_their_masks(kind, missing):
+    shape, expected = STRUCTURES[kind]
+    rng = np.random.default_rng(0)
+    x = rng.normal(5.0, 2.0, (500, *shape))
+    gone = missing & (rng.random(x.shape) < 0.3)
+    structure = {"x": Structure(kind, missing)}
+    scalers = fit_scalers({"x": np.where(gone, np.nan, x)}, structure)
+    z = apply_scalers(scalers, {"x": np.where(gone, np.nan, x)})["x"]
+    channels = expected[-1]
+    if kind != "vector":
+        assert standardized_shape(shape, structure["x"]) == z.shape[1:]
+    assert z.shape == (500, *expected[:-1], channels * (1 + missing))
+    values = z[..., :channels].reshape(x.shape)
+    assert (values[gone] == 0).all()
+    there = values[~gone]
+    assert abs(there.mean()) < 0.05
+    assert abs(there.std() - 1) < 0.05
+    if missing:
+        masks = z[..., channels:].reshape(x.shape)
+        np.testing.assert_array_equal(masks, ~gone)
+    again = scaler_from_arrays(structure["x"], scaler_arrays(scalers["x"]))
+    repeated = again.apply(np.where(gone, np.nan, x))
+    np.testing.assert_array_equal(repeated, z)
+
+
+def test_an_entry_that_is_never_there_is_zero_everywhere():
+    x = np.full((50, 3), np.nan)
+    x[:, 0] = np.exp(np.linspace(-4, 4, 50))  # with a logarithm
+    scaler = fit_scalers({"x": x}, {"x": Structure("vector", missing=True)})["x"]
+    z = scaler.apply(x)
+    assert z.shape == (50, scaler.num_columns) == (50, 7)
+    assert (z[:, [1, 2, 5, 6]] == 0).all()
+    assert (z[:, 4] == 1).all()

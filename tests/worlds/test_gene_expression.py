@@ -87,4 +87,4 @@ def test_the_textbook_model_goes_astray():
 def test_intervals_of_the_textbook_model_miss():
     numbers = gene_expression.without_delay(jax.random.key(0))
     for name in ("be", "dp"):
-        assert numbers[f"without delay: 95 % interval of {name} covers (%)"] < 10
+        assert numbers[f"no delay: 95 % covers {name} (%)"] < 10

@@ -8,7 +8,6 @@ from retrodict._core.errors import ModelError
 from retrodict.worlds import _weak_lensing as lensing
 from retrodict.worlds import kids1000
 from retrodict.worlds._band_powers import band_operator
-from retrodict.worlds._polynomial import Polynomial
 
 
 def test_band_powers_are_those_of_a_third_party(data_folder):
@@ -58,13 +57,23 @@ def test_shifted_redshifts_stay_normalized():
     np.testing.assert_allclose((weights * z) @ moved, [0.6, 0.9], atol=1e-3)
 
 
-def test_a_cubic_is_regressed_exactly():
-    rows = np.random.default_rng(0).uniform(-2, 3, (400, 3))
-    values = (rows[:, 0] ** 2 * rows[:, 2] - rows[:, 1])[:, None]
-    fitted = Polynomial.fit(rows, values)
-    assert float(fitted(jnp.asarray(rows[7]))[0]) == pytest.approx(
-        values[7, 0], abs=1e-3
-    )
+def test_components_keep_what_the_theory_moves():
+    """A linear theory of four directions: the first four components hold all of it."""
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((120, 4))
+    root = np.tril(rng.uniform(0.1, 1, (120, 120))) + 3 * np.eye(120)
+    survey = kids1000.Survey(mixing[:, 0], root @ root.T, None, np.eye(5))
+
+    def theory(theta):
+        moved = jnp.stack([theta[name] for name in ("S8", "A_IA", "h", "A_bary")])
+        return jnp.asarray(mixing, moved.dtype) @ moved
+
+    found = kids1000.components(survey, theory, kids1000.study().model.prior)
+    white = np.linalg.solve(root, mixing)
+    kept = found.directions[:4].T @ (found.directions[:4] @ white)
+    np.testing.assert_allclose(kept, white, atol=1e-4 * np.abs(white).max())
+    x = found.of(root @ (found.mean + 2 * found.directions[1]))
+    np.testing.assert_allclose(x, 2.0 * (np.arange(10) == 1), atol=1e-9)
 
 
 def test_without_data_it_says_what_is_needed():

@@ -29,7 +29,8 @@ def flatten_output(x: SimulatorOutput) -> Float[np.ndarray, "num_sims x_dim"]:
         x: An array with simulations along the first axis, or a dict of such.
 
     Returns:
-        A float64 array with one row per simulation.
+        A float64 array with one row per simulation; NaN, a missing value, becomes the
+        median of its column.
 
     Raises:
         ValueError: If a dict is empty or its fields differ in the number of rows.
@@ -43,7 +44,14 @@ def flatten_output(x: SimulatorOutput) -> Float[np.ndarray, "num_sims x_dim"]:
         )
     num = rows.pop()
     flat = [np.asarray(field, dtype=np.float64).reshape(num, -1) for field in fields]
-    return np.concatenate(flat, axis=1)
+    joined = np.concatenate(flat, axis=1)
+    gone = np.isnan(joined)
+    if gone.any():  # missing: the middle of the column says nothing about the row
+        some = ~gone.all(axis=0)
+        middle = np.zeros(joined.shape[1])
+        middle[some] = np.nanmedian(joined[:, some], axis=0)
+        joined = np.where(gone, middle, joined)
+    return joined
 
 
 def column_names(x: SimulatorOutput) -> tuple[str, ...]:

@@ -1,29 +1,61 @@
 """Conditional densities q(value | condition), embeddings, and scaling."""
 
-from ._base import AbstractDensity, AbstractEmbedding, Estimator, Frozen, trainable
+from ._base import (
+    AbstractDensity,
+    AbstractEmbedding,
+    AbstractFlow,
+    Estimator,
+    Frozen,
+    trainable,
+)
+from .autoregressive import Autoregressive
 from .columns import Columns
 from .convolution import Convolution, Joined
+from .deep_set import DeepSet
+from .flow_matching import FlowMatching
 from .local_average import LocalAverage
+from .map_average import MapAverage
+from .mixture_density import MixtureDensity
 from .mlp import MLP
+from .recurrent import Recurrent
+from .set_transformer import SetTransformer
 from .spline_coupling import SplineCoupling
-from .standardize import Affine, ChannelScaler, VectorScaler, apply_scalers, fit_scalers
+from .standardize import (
+    Affine,
+    ChannelScaler,
+    VectorScaler,
+    apply_scalers,
+    fit_scalers,
+    standardized_shape,
+)
+from .transformer import Transformer
 
 
 __all__ = [
     "AbstractDensity",
     "AbstractEmbedding",
+    "AbstractFlow",
     "Affine",
+    "Autoregressive",
     "ChannelScaler",
     "Columns",
     "Convolution",
+    "DeepSet",
     "Estimator",
+    "FlowMatching",
     "Frozen",
     "Joined",
     "LocalAverage",
     "MLP",
+    "MapAverage",
+    "MixtureDensity",
+    "Recurrent",
+    "SetTransformer",
     "SplineCoupling",
+    "Transformer",
     "VectorScaler",
     "apply_scalers",
     "fit_scalers",
+    "standardized_shape",
     "trainable",
 ]

@@ -1,6 +1,7 @@
 """Conditional densities q(value | condition) and embeddings of the condition.
 
-Everything here is written for one item; callers batch with ``jax.vmap``.
+Everything here is written for one item. Embeddings are batched with ``jax.vmap``;
+densities have methods for many rows, which some of them can do faster.
 """
 
 import math
@@ -48,9 +49,12 @@ class Dense(eqx.Module):
     weight: Float[Array, "out_dim in_dim"]
     bias: Float[Array, " out_dim"]
 
-    def __call__(self, inputs: Float[Array, " in_dim"]) -> Float[Array, " out_dim"]:
-        """Apply the layer."""
-        return self.weight @ inputs + self.bias
+    def __call__(
+        self, inputs: Float[Array, "in_dim ..."]
+    ) -> Float[Array, "out_dim ..."]:
+        """Apply the layer; more axes of the inputs are a batch."""
+        product = jax.lax.dot_general(self.weight, inputs, (((1,), (0,)), ((), ())))
+        return product + self.bias.reshape(-1, *[1] * (inputs.ndim - 1))
 
 
 class AbstractEmbedding(eqx.Module):
@@ -71,11 +75,74 @@ class AbstractEmbedding(eqx.Module):
 class AbstractDensity(eqx.Module):
     """A normalized density on R^dim, given a condition vector.
 
-    It is defined by an invertible map of a standard normal, so that one pass gives a
-    log-density and one pass of the inverse gives a draw.
+    A draw is a function of ``noise_dim`` standard normal numbers.
     """
 
     dim: eqx.AbstractVar[int]
+    noise_dim: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def log_prob(
+        self,
+        value: Float[Array, " dim"],
+        condition: Float[Array, " cond_dim"],
+    ) -> Float[Array, ""]:
+        """Return the normalized log-density of one value, in nats."""
+
+    @abstractmethod
+    def from_base(
+        self, noise: Float[Array, " noise_dim"], condition: Float[Array, " cond_dim"]
+    ) -> Float[Array, " dim"]:
+        """Map standard normal noise to a draw."""
+
+    def log_prob_rows(
+        self,
+        values: Float[Array, "n dim"],
+        conditions: Float[Array, "n cond_dim"] | Float[Array, " cond_dim"],
+    ) -> Float[Array, " n"]:
+        """Return the log-density of many values, each with its condition or all one."""
+        axes = (0, 0 if conditions.ndim == 2 else None)
+        return jax.vmap(self.log_prob, axes)(values, conditions)
+
+    def from_base_rows(
+        self,
+        noise: Float[Array, "n noise_dim"],
+        conditions: Float[Array, "n cond_dim"] | Float[Array, " cond_dim"],
+    ) -> Float[Array, "n dim"]:
+        """Map many rows of noise, each with its condition or all with one."""
+        axes = (0, 0 if conditions.ndim == 2 else None)
+        return jax.vmap(self.from_base, axes)(noise, conditions)
+
+    def loss_rows(
+        self,
+        key: Key[Array, ""],
+        values: Float[Array, "n dim"],
+        conditions: Float[Array, "n cond_dim"],
+    ) -> Float[Array, " n"]:
+        """Return what training minimizes, at many values: -log q, in nats.
+
+        A hook: a density whose log-density is dear has a loss of its own.
+        """
+        del key
+        return -self.log_prob_rows(values, conditions)
+
+    def sample(
+        self, key: Key[Array, ""], condition: Float[Array, " cond_dim"]
+    ) -> Float[Array, " dim"]:
+        """Draw one value."""
+        return self.from_base(jr.normal(key, (self.noise_dim,)), condition)
+
+
+class AbstractFlow(AbstractDensity):
+    """A density defined by an invertible map of a standard normal of its dimension.
+
+    One pass gives a log-density and one pass of the inverse gives a draw.
+    """
+
+    @property
+    def noise_dim(self) -> int:
+        """How many standard normal numbers make a draw."""
+        return self.dim
 
     @abstractmethod
     def to_base(
@@ -83,13 +150,10 @@ class AbstractDensity(eqx.Module):
         value: Float[Array, " dim"],
         condition: Float[Array, " cond_dim"],
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """Map a value to base noise; also return log |det dnoise/dvalue|."""
+        """Map a value to base noise; also return log |det dnoise/dvalue|.
 
-    @abstractmethod
-    def from_base(
-        self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
-    ) -> Float[Array, " dim"]:
-        """Map base noise to a value: the inverse of :meth:`to_base`."""
+        :meth:`from_base` is its inverse.
+        """
 
     def log_prob(
         self,
@@ -99,12 +163,6 @@ class AbstractDensity(eqx.Module):
         """Return the normalized log-density of one value, in nats."""
         noise, log_det = self.to_base(value, condition)
         return normal_log_prob(noise) + log_det
-
-    def sample(
-        self, key: Key[Array, ""], condition: Float[Array, " cond_dim"]
-    ) -> Float[Array, " dim"]:
-        """Draw one value."""
-        return self.from_base(jr.normal(key, (self.dim,)), condition)
 
 
 class Estimator(eqx.Module):
@@ -125,6 +183,23 @@ class Estimator(eqx.Module):
     ) -> Float[Array, ""]:
         """Return the normalized log-density of one value given one x, in nats."""
         return self.density.log_prob(value, self.embedding(x))
+
+    def log_prob_rows(
+        self,
+        values: Float[Array, "n dim"],
+        x: Mapping[str, Array],
+    ) -> Float[Array, " n"]:
+        """Return the log-density of many values, each given its x, in nats."""
+        return self.density.log_prob_rows(values, jax.vmap(self.embedding)(x))
+
+    def loss_rows(
+        self,
+        key: Key[Array, ""],
+        values: Float[Array, "n dim"],
+        x: Mapping[str, Array],
+    ) -> Float[Array, " n"]:
+        """Return what training minimizes, at many values and their x."""
+        return self.density.loss_rows(key, values, jax.vmap(self.embedding)(x))
 
 
 def normal_log_prob(noise: Float[Array, " dim"]) -> Float[Array, ""]:

@@ -23,59 +23,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractDensity, Dense, dense
+from ._base import AbstractFlow, Dense, dense, normal_log_prob
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
-
-
-class Whitening(eqx.Module):
-    """Conditional location and triangular scale: v = T(c) (value - mean(c)).
-
-    Attributes:
-        head: From the learned context to mean, log-diagonal and lower part of T.
-        direct: From the entries of x that were passed on, if any, to the mean.
-        dim: Dimension of the value.
-    """
-
-    head: Dense
-    direct: Dense | None
-    dim: int = eqx.field(static=True)
-
-    def __init__(
-        self, key: Key[Array, ""], dim: int, context_dim: int, direct_dim: int
-    ):
-        self.head = dense(key, context_dim, 2 * dim + dim * (dim - 1) // 2, 0.0)
-        self.direct = dense(key, direct_dim, dim, 0.0) if direct_dim else None
-        self.dim = dim
-
-    def factors(self, context, direct):
-        """Return mean, log-diagonal and strictly lower part of T."""
-        out = self.head(context)
-        mean, log_diagonal, rest = jnp.split(out, [self.dim, 2 * self.dim])
-        lower = jnp.zeros((self.dim, self.dim))
-        rows, columns = np.tril_indices(self.dim, -1)
-        lower = lower.at[rows, columns].set(rest)
-        if self.direct is not None:
-            mean = mean + self.direct(direct)
-        return mean, log_diagonal, lower
-
-    def to_base(self, value, context, direct):
-        """Whiten; return v and log |det T|."""
-        mean, log_diagonal, lower = self.factors(context, direct)
-        # rows of T are scaled by the diagonal: the off-diagonal part keeps its size
-        # when a posterior is narrow
-        centred = value - mean
-        scale = jnp.exp(log_diagonal)
-        return scale * (centred + lower @ centred), jnp.sum(log_diagonal)
-
-    def from_base(self, noise, context, direct):
-        """Undo the whitening by forward substitution."""
-        mean, log_diagonal, lower = self.factors(context, direct)
-        target = noise * jnp.exp(-log_diagonal)
-        centred = []
-        for row in range(self.dim):
-            known = sum((lower[row, c] * centred[c] for c in range(row)), start=0.0)
-            centred.append(target[row] - known)
-        return jnp.stack(centred) + mean
+from .whitening import Whitening, with_axes
 
 
 class Coupling(eqx.Module):
@@ -103,27 +53,25 @@ class Coupling(eqx.Module):
         """Bend towards the base; return the result and the log-determinant."""
         fixed, moved = value[: self.num_fixed], value[self.num_fixed :]
         parameters = self._parameters(fixed, condition)
-        bent, log_slopes = jax.vmap(spline_forward, (0, 0, None))(
-            moved, parameters, self.bound
-        )
-        return jnp.concatenate([fixed, bent]), jnp.sum(log_slopes)
+        bent, log_slopes = spline_forward(moved, parameters, self.bound)
+        return jnp.concatenate([fixed, bent]), jnp.sum(log_slopes, axis=0)
 
     def from_base(self, noise, condition):
         """Undo :meth:`to_base`."""
         fixed, moved = noise[: self.num_fixed], noise[self.num_fixed :]
         parameters = self._parameters(fixed, condition)
-        bent = jax.vmap(spline_inverse, (0, 0, None))(moved, parameters, self.bound)
+        bent = spline_inverse(moved, parameters, self.bound)
         return jnp.concatenate([fixed, bent])
 
     def _parameters(self, fixed, condition):
-        hidden = condition
+        hidden = with_axes(condition, fixed.ndim)
         if self.from_fixed is not None:
             hidden = hidden + self.from_fixed(fixed)
         hidden = jax.nn.silu(self.hidden(jax.nn.silu(hidden)))
-        return self.out(hidden).reshape(self.num_moved, -1)
+        return self.out(hidden)
 
 
-class SplineCoupling(AbstractDensity):
+class SplineCoupling(AbstractFlow):
     """Coupling flow with rational-quadratic splines.
 
     Args:
@@ -168,36 +116,62 @@ class SplineCoupling(AbstractDensity):
         )
 
     def to_base(
-        self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
-    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """Map a value to base noise; also return log |det dnoise/dvalue|."""
+        self, value: Float[Array, "dim ..."], condition: Float[Array, "cond_dim ..."]
+    ) -> tuple[Float[Array, "dim ..."], Float[Array, "..."]]:
+        """Map a value to base noise; also return log |det dnoise/dvalue|.
+
+        More axes of the value, and of the condition, are a batch.
+        """
         context, direct = self._split(condition)
         value, log_det = self.whitening.to_base(value, context, direct)
         hidden = self._hidden(context)
         # unrolled: scanning over the layers trained at less than half the speed
         for number, layer in enumerate(self.layers):
-            value = value[layer_order(self.dim, number)]
+            value = _permute(value, layer_order(self.dim, number))
             value, more = layer.to_base(value, hidden[number])
             log_det = log_det + more
         return value, log_det
 
     def from_base(
-        self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
-    ) -> Float[Array, " dim"]:
-        """Map base noise to a value."""
+        self, noise: Float[Array, "dim ..."], condition: Float[Array, "cond_dim ..."]
+    ) -> Float[Array, "dim ..."]:
+        """Map base noise to a value; batch axes as in :meth:`to_base`."""
         context, direct = self._split(condition)
         hidden = self._hidden(context)
         for number, layer in reversed(list(enumerate(self.layers))):
             back = np.argsort(layer_order(self.dim, number))
-            noise = layer.from_base(noise, hidden[number])[back]
+            noise = _permute(layer.from_base(noise, hidden[number]), back)
         return self.whitening.from_base(noise, context, direct)
+
+    def log_prob_rows(
+        self,
+        values: Float[Array, "n dim"],
+        conditions: Float[Array, "n cond_dim"] | Float[Array, " cond_dim"],
+    ) -> Float[Array, " n"]:
+        """Return the log-density of many values, with rows as the fastest axis."""
+        noise, log_det = self.to_base(values.T, conditions.T)
+        return jax.vmap(normal_log_prob, 1)(noise) + log_det
+
+    def from_base_rows(
+        self,
+        noise: Float[Array, "n dim"],
+        conditions: Float[Array, "n cond_dim"] | Float[Array, " cond_dim"],
+    ) -> Float[Array, "n dim"]:
+        """Map many rows of base noise, with rows as the fastest axis."""
+        return self.from_base(noise.T, conditions.T).T
 
     def _split(self, condition):
         return condition[: self.context_dim], condition[self.context_dim :]
 
     def _hidden(self, context):
         """Return what each layer sees of the context, in one product."""
-        return self.from_condition(context).reshape(len(self.layers), -1)
+        return jnp.split(self.from_condition(context), len(self.layers))
+
+
+def _permute(value, order):
+    """Reorder components; the gradient of a gather is slow on a CPU."""
+    parts = jnp.split(value, len(order))
+    return jnp.concatenate([parts[at] for at in order])
 
 
 def layer_order(dim: int, layer: int) -> np.ndarray:

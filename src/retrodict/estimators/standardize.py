@@ -5,10 +5,13 @@ mean a million times their spread, reach the float32 network intact. Vectors are
 entry by entry; series and images, whose structure that would destroy, by channel.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
+
+from ..model import Structure, complete_structures
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class VectorScaler:
         logged: Which entries have a second column.
         shift: Added before the logarithm, per entry.
         log: Mean and scale of the logarithms of the ``logged`` entries.
+        missing: Whether NaN may stand for a value: it becomes 0, and a last column for
+            every entry tells which values are there.
     """
 
     plain: Affine
@@ -66,6 +71,7 @@ class VectorScaler:
     logged: np.ndarray
     shift: np.ndarray
     log: Affine
+    missing: bool = False
 
     @classmethod
     def fit(cls, values: np.ndarray) -> "VectorScaler":
@@ -86,8 +92,28 @@ class VectorScaler:
         log = Affine.fit(logs) if logged.any() else Affine(np.zeros(0), np.zeros(0))
         return cls(plain, heavy, logged, shift, log)
 
+    @classmethod
+    def fit_present(cls, values: np.ndarray) -> "VectorScaler":
+        """Fit to the values that are there, entry by entry."""
+        parts = [cls.fit(_present(column)) for column in values.T]
+        plain, log = (
+            Affine(*(np.concatenate([getattr(a, n) for a in each]) for n in AFFINE))
+            for each in ([p.plain for p in parts], [p.log for p in parts])
+        )
+        heavy, logged, shift = (
+            np.concatenate([getattr(p, n) for p in parts])
+            for n in ("heavy", "logged", "shift")
+        )
+        return cls(plain, heavy, logged, shift, log, missing=True)
+
+    @property
+    def num_columns(self) -> int:
+        """Number of columns that entries become."""
+        entries = len(self.logged)
+        return entries + int(self.logged.sum()) + entries * self.missing
+
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Return the columns ``(n, entries + logged entries)`` as float32."""
+        """Return the columns ``(n, num_columns)`` as float32."""
         scaled = self.plain.apply(values)
         scaled = np.where(self.heavy, np.arcsinh(scaled), scaled)
         raw = np.asarray(values, np.float64)[:, self.logged] + self.shift[self.logged]
@@ -97,6 +123,9 @@ class VectorScaler:
         floor = np.maximum(np.exp(self.log.mean - 20 * self.log.scale), tiny)
         logs = self.log.apply(np.log(np.maximum(raw, floor)))
         both = np.concatenate([scaled, logs], axis=1)
+        if self.missing:
+            there = np.isfinite(np.asarray(values, np.float64))
+            both = np.concatenate([np.nan_to_num(both, nan=0.0), there], axis=1)
         return np.clip(both, -1e6, 1e6).astype(np.float32)
 
 
@@ -106,32 +135,80 @@ class ChannelScaler:
 
     Attributes:
         plain: Mean and scale per channel.
+        axes: How many axes of an item come before its channels, which are flattened or
+            added; by default all but the last.
+        missing: Whether NaN may stand for a value: it becomes 0, and as many channels
+            again tell which values are there.
     """
 
     plain: Affine
+    axes: int | None = None
+    missing: bool = False
 
     @classmethod
-    def fit(cls, values: np.ndarray) -> "ChannelScaler":
+    def fit(
+        cls, values: np.ndarray, axes: int | None = None, missing: bool = False
+    ) -> "ChannelScaler":
         """Fit to rows ``(n, ..., channels)``."""
-        return cls(Affine.fit(values.reshape(-1, values.shape[-1])))
+        shaped = with_channels(values, axes)
+        rows = shaped.reshape(-1, shaped.shape[-1])
+        if missing:
+            each = [Affine.fit(_present(column)) for column in rows.T]
+            joined = (np.concatenate([getattr(a, n) for a in each]) for n in AFFINE)
+            return cls(Affine(*joined), axes, missing)
+        return cls(Affine.fit(rows), axes)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Standardize ``(n, ..., channels)`` to float32."""
-        return np.clip(self.plain.apply(values), -1e6, 1e6).astype(np.float32)
+        scaled = self.plain.apply(with_channels(values, self.axes))
+        if self.missing:
+            there = np.isfinite(scaled)
+            scaled = np.concatenate([np.where(there, scaled, 0.0), there], axis=-1)
+        return np.clip(scaled, -1e6, 1e6).astype(np.float32)
 
 
 Scaler = VectorScaler | ChannelScaler
+AFFINE = ("mean", "scale")
 
 
-def fit_scalers(x: Mapping[str, np.ndarray]) -> dict[str, Scaler]:
-    """Fit one scaler per series: vectors by entry, others by channel."""
+def with_channels(values: np.ndarray, axes: int | None) -> np.ndarray:
+    """Return rows whose items have ``axes`` axes and then one of channels."""
+    return values if axes is None else values.reshape(*values.shape[: 1 + axes], -1)
+
+
+def grid_axes(kind: str) -> int | None:
+    """Return how many axes of an item come before its channels; None: all but one."""
+    return {"series": 1, "exchangeable": 1, "image": 2}.get(kind)
+
+
+def standardized_shape(shape: tuple[int, ...], structure: Structure) -> tuple[int, ...]:
+    """Return the shape that :class:`ChannelScaler` gives to items of this shape."""
+    axes = grid_axes(structure.kind)
+    axes = len(shape) - 1 if axes is None else axes
+    channels = math.prod(shape[axes:]) * (1 + structure.missing)
+    return (*shape[:axes], channels)
+
+
+def fit_scalers(
+    x: Mapping[str, np.ndarray], structure: Mapping[str, Structure] | None = None
+) -> dict[str, Scaler]:
+    """Fit one scaler per series: vectors by entry, others by channel.
+
+    Args:
+        x: Series, each ``(n, ...)``.
+        structure: What their axes mean; by default what their number suggests.
+    """
+    shapes = {name: values.shape[1:] for name, values in x.items()}
+    structure = structure or complete_structures({}, shapes)
     scalers: dict[str, Scaler] = {}
     for name in sorted(x):
-        values = x[name]
-        if values.ndim <= 2:
-            scalers[name] = VectorScaler.fit(values.reshape(len(values), -1))
+        values, item = x[name], structure[name]
+        if item.kind == "vector":
+            fit = VectorScaler.fit_present if item.missing else VectorScaler.fit
+            scalers[name] = fit(values.reshape(len(values), -1))
         else:
-            scalers[name] = ChannelScaler.fit(values)
+            axes = grid_axes(item.kind)
+            scalers[name] = ChannelScaler.fit(values, axes, item.missing)
     return scalers
 
 
@@ -157,18 +234,27 @@ def scaler_arrays(scaler: Scaler) -> dict[str, np.ndarray]:
         if isinstance(value, Affine):
             arrays[f"{field.name}.mean"] = value.mean
             arrays[f"{field.name}.scale"] = value.scale
-        else:
-            arrays[field.name] = np.asarray(value)
+        elif isinstance(value, np.ndarray):
+            arrays[field.name] = value
     return arrays
 
 
-def scaler_from_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> Scaler:
-    """Undo :func:`scaler_arrays`; ``kind`` is ``"vector"`` or ``"channel"``."""
+def scaler_from_arrays(
+    structure: Structure, arrays: Mapping[str, np.ndarray]
+) -> Scaler:
+    """Undo :func:`scaler_arrays` for a series of this structure."""
     plain = Affine(arrays["plain.mean"], arrays["plain.scale"])
-    if kind == "channel":
-        return ChannelScaler(plain)
+    if structure.kind != "vector":
+        return ChannelScaler(plain, grid_axes(structure.kind), structure.missing)
     log = Affine(arrays["log.mean"], arrays["log.scale"])
-    return VectorScaler(plain, arrays["heavy"], arrays["logged"], arrays["shift"], log)
+    own = arrays["heavy"], arrays["logged"], arrays["shift"]
+    return VectorScaler(plain, *own, log, structure.missing)
+
+
+def _present(column: np.ndarray) -> np.ndarray:
+    """Return the values that are there ``(n, 1)``; one zero if there are none."""
+    there = column[np.isfinite(column)]
+    return (there if len(there) else np.zeros(1, column.dtype))[:, None]
 
 
 def _smallest_positive(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from .model import Derived, Model, clean_observation, unknown_parameter
 from .prior import Nuisance, Prior
 from .simulator import JaxSimulator, PythonSimulator, as_simulator
 from .space import Field, Space, refuse_nan
+from .structure import Structure, StructureKind, complete_structures
 from .study import Axis, Baseline, FigureInput, Study
 from .support import Kind, Support
 
@@ -24,11 +25,14 @@ __all__ = [
     "Prior",
     "PythonSimulator",
     "Space",
+    "Structure",
+    "StructureKind",
     "Study",
     "Support",
     "as_simulator",
     "as_study",
     "clean_observation",
+    "complete_structures",
     "load_study",
     "refuse_nan",
     "unknown_parameter",

@@ -1,7 +1,7 @@
 """A model: prior and simulator, what was observed, and what is asked."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from .._core.errors import DataError, ModelError
 from .prior import Prior, check_names
 from .simulator import PythonSimulator, as_simulator
 from .space import Field, Space
+from .structure import as_structures, complete_structures, maskable
 from .support import from_constraint
 
 
@@ -56,6 +57,9 @@ class Model:
         infer: Names of the targets, sampled or derived. By default every sampled
             parameter that is not a :class:`Nuisance`.
         name: Name for files and reports.
+        structure: What the axes of ``x`` mean, by series: ``"exchangeable"``,
+            ``"series"``, ``"image"``, ``"vector"``, or a :class:`Structure` that lets
+            values be missing. One word will do where ``x`` is one array.
         block_size: Rows that a JAX simulator computes at once, 1000 by default; fewer
             suit one that takes a second a row.
 
@@ -73,6 +77,7 @@ class Model:
         derive: Mapping[str, Derived] | None = None,
         infer: Sequence[str] | None = None,
         name: str = "model",
+        structure: Any = None,
         block_size: int | None = None,
     ):
         if not isinstance(prior, Prior):
@@ -82,6 +87,7 @@ class Model:
         self.derive = dict(derive or {})
         self.name = name
         self.block_size = block_size
+        self.structure = as_structures(structure)
         _check_derived(self.derive, prior)
         known = {*prior.names, *self.derive}
         check_names("infer", dict.fromkeys(infer or ()), sorted(known))
@@ -91,7 +97,7 @@ class Model:
         self.targets = Space(tuple(self._target(n) for n in targets))
         if not self.targets.fields:
             raise ModelError("infer: Expected at least one target; got none.")
-        self.observed = None if observed is None else clean_observation(observed)
+        self.observed = None if observed is None else self._cleaned(observed)
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -108,6 +114,11 @@ class Model:
         if any(name in self.derive for name in names):
             return None
         return self.prior.of(names)
+
+    @property
+    def maskable(self) -> frozenset[str]:
+        """Names of the series of x whose values may be missing."""
+        return maskable(self.structure)
 
     @property
     def units(self) -> dict[str, str]:
@@ -131,8 +142,14 @@ class Model:
             DataError: If it holds values that are not finite.
         """
         model = copy.copy(self)
-        model.observed = clean_observation(observed)
+        model.observed = self._cleaned(observed)
         return model
+
+    def _cleaned(self, observed: Any) -> Any:
+        cleaned = clean_observation(observed, self.maskable)
+        series = cleaned if isinstance(cleaned, Mapping) else {"x": cleaned}
+        complete_structures(self.structure, {k: v.shape for k, v in series.items()})
+        return cleaned
 
     def flatten(self, values: Mapping[str, Any]) -> np.ndarray:
         """Stack the targets among ``values`` to ``(n, theta_dim)`` float64."""
@@ -193,18 +210,25 @@ def unknown_parameter(where: str, error: KeyError, model: Model) -> ModelError:
     return ModelError(f"{where} raised KeyError: {error}")
 
 
-def clean_observation(observed: Any) -> Any:
+def clean_observation(observed: Any, missing: Collection[str] = ()) -> Any:
     """Return an observation as NumPy arrays, refusing what is not finite numbers.
+
+    Args:
+        observed: An array, or a dictionary of series; one array is called ``"x"``.
+        missing: Series whose values may be missing, which is NaN.
 
     Raises:
         DataError: Naming the field, the count and the first index of bad values.
     """
     if isinstance(observed, Mapping):
-        return {str(k): _clean_array(v, f"x_obs[{k!r}]") for k, v in observed.items()}
-    return _clean_array(observed, "x_obs")
+        return {
+            str(k): _clean_array(v, f"x_obs[{k!r}]", str(k) in missing)
+            for k, v in observed.items()
+        }
+    return _clean_array(observed, "x_obs", "x" in missing)
 
 
-def _clean_array(value: Any, name: str) -> np.ndarray:
+def _clean_array(value: Any, name: str, missing: bool = False) -> np.ndarray:
     if np.ma.isMaskedArray(value):
         value = np.ma.filled(value.astype(np.float64), np.nan)  # masked: missing
     try:
@@ -215,13 +239,14 @@ def _clean_array(value: Any, name: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         got = f"{value!r} ({error})"
         raise DataError(f"{name}: Expected an array of numbers; got {got}.") from error
-    bad = ~np.isfinite(array)
+    bad = np.isinf(array) if missing else ~np.isfinite(array)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         raise DataError(
             f"{name}: Expected finite numbers; got {int(bad.sum())} that are not, the "
             f"first {array[first]} at index {first}. Remove or impute missing values, "
-            "and do the same in the simulator."
+            "and do the same in the simulator; or declare that they may be missing: "
+            "Model(..., structure=Structure(kind, missing=True))."
         )
     return array
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from .._core.errors import ArtifactError
 from ..diagnostics import OutlierReference
 from ..estimators import Affine, Estimator, VectorScaler
 from ..estimators.standardize import scaler_arrays, scaler_from_arrays
+from ..model import StructureKind
 from ..training import build_estimator
 from .archive import (
     from_json,
@@ -29,6 +30,7 @@ from .spec import (
     ArtifactSpec,
     SeriesSpec,
     TrainingSpec,
+    estimator_name,
     field_spec,
     settings_spec,
 )
@@ -118,14 +120,16 @@ def _describe(parts: Parts) -> ArtifactSpec:
     series = {}
     for name, scaler in network.scalers.items():
         vector = isinstance(scaler, VectorScaler)
-        columns = len(scaler.logged) + int(scaler.logged.sum()) if vector else None
+        structure = network.x_spec.structure[name]
         series[name] = SeriesSpec(
             shape=list(network.x_spec.shapes[name]),
             scaler="vector" if vector else "channel",
-            columns=columns,
+            columns=scaler.num_columns if isinstance(scaler, VectorScaler) else None,
+            kind=cast(StructureKind, structure.kind),
+            missing=structure.missing,
         )
     return ArtifactSpec(
-        estimator="npe/spline-coupling@1",
+        estimator=estimator_name(network.settings.density),
         model_name=parts.record.model_name,
         settings=settings_spec(network.settings),
         fields=[field_spec(field) for field in network.space.fields],
@@ -142,7 +146,9 @@ def _assemble(
 ) -> Parts:
     statistics = tensors["statistics"]
     scalers = {
-        name: scaler_from_arrays(item.scaler, _below(statistics, f"scaler/{name}/"))
+        name: scaler_from_arrays(
+            item.structure(), _below(statistics, f"scaler/{name}/")
+        )
         for name, item in sorted(spec.series.items())
     }
     settings, space = spec.settings.build(), spec.space()
@@ -155,6 +161,7 @@ def _assemble(
         spec.standardized_shapes(),
         edges if shape[0] else None,
         space.unconstrained_dim,
+        structure=spec.structure(),
     )
     members = _fill(skeleton, tensors["weights"], settings.num_members, path)
     scale = Affine(statistics["scale/mean"], statistics["scale/scale"])

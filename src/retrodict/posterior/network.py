@@ -27,6 +27,7 @@ from .record import XSpec
 
 
 MAX_ROWS = 16384  # draws of one tile
+MIN_WIDTH = 128  # draws of one observation that are worth a batch of their own
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ class Network:
     ) -> Float[np.ndarray, "n s"]:
         """Return the normalized log-density of targets, in nats."""
         each = self.member_log_prob(theta, context)
-        return logsumexp(each, axis=0) - math.log(len(self.members))
+        total = np.asarray(logsumexp(each, axis=0))
+        return total - math.log(len(self.members))
 
     def member_log_prob(
         self,
@@ -175,14 +177,25 @@ def _draw(
     estimator: Estimator, key: Key[Array, ""], conditions: Array, width: int
 ) -> Array:
     density = estimator.density
-    noise = jr.normal(key, (len(conditions), width, density.dim))
-    inner = jax.vmap(density.from_base, in_axes=(0, None))
-    return jax.vmap(inner)(noise, conditions)
+    noise = jr.normal(key, (len(conditions), width, density.noise_dim))
+    return _by_observation(density.from_base_rows, noise, conditions)
 
 
 def _density(estimator: Estimator, value: Array, conditions: Array) -> Array:
-    inner = jax.vmap(estimator.density.log_prob, in_axes=(0, None))
-    return jax.vmap(inner)(value, conditions)
+    return _by_observation(estimator.density.log_prob_rows, value, conditions)
+
+
+def _by_observation(function: Any, values: Array, conditions: Array) -> Array:
+    """Apply a function to ``(n, s, dim)`` values, with ``(n, c)`` conditions.
+
+    What depends on the observation alone is computed once where there are many values
+    of each; few are joined to one long batch.
+    """
+    count, width, dim = values.shape
+    if width >= MIN_WIDTH:
+        return jax.lax.map(lambda item: function(*item), (values, conditions))
+    rows = function(values.reshape(-1, dim), jnp.repeat(conditions, width, axis=0))
+    return rows.reshape(count, width, *rows.shape[1:])
 
 
 def bucket(count: int) -> int:

@@ -1,13 +1,13 @@
 """What a posterior remembers of how it was made, and of what x must look like."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .._core.errors import DataError
-from ..model import clean_observation
+from ..model import Structure, clean_observation
 from ..simulations import as_series
 
 
@@ -22,7 +22,11 @@ class Record:
         num_simulations: Rows it was given, failed ones included.
         counts: Number of rows per status.
         simulation_seed: Seed of the simulations.
-        train: Training loss ``(epochs, members)``: mean -log q(theta|x), nats.
+        dataset: SHA-256 of the simulations.
+        failures: ``fraction`` of rows that failed; ``auc`` and ``p_value`` of a
+            classifier of success by theta, where enough rows failed.
+        train: Training loss ``(epochs, members)``: mean -log q(theta|x), nats; NaN
+            where training minimizes something else, as flow matching does.
         validation: Validation loss ``(epochs, members)``, likewise.
         skipped: Non-finite steps each member skipped.
         compile_s: Seconds of compilation.
@@ -39,6 +43,8 @@ class Record:
     num_simulations: int
     counts: Mapping[str, int]
     simulation_seed: int
+    dataset: str
+    failures: Mapping[str, float]
     train: np.ndarray
     validation: np.ndarray
     skipped: tuple[int, ...]
@@ -62,10 +68,12 @@ class XSpec:
     Attributes:
         shapes: Shape of each series.
         single: Whether x is one array rather than a dictionary.
+        structure: What the axes of each series mean.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     single: bool
+    structure: Mapping[str, Structure] = field(default_factory=dict)
 
     def rows(self, xs: Any, name: str = "xs") -> dict[str, np.ndarray]:
         """Return series ``(num_observations, *shape)``, or say what is wrong.
@@ -73,7 +81,7 @@ class XSpec:
         Raises:
             DataError: If series are missing, shaped otherwise or not finite.
         """
-        series = as_series(clean_observation(xs))
+        series = as_series(self._clean(xs))
         shapes = {k: v.shape[1:] for k, v in series.items()}
         lengths = {len(v) for v in series.values() if v.ndim}
         scalars = any(v.ndim == 0 for v in series.values())
@@ -89,7 +97,7 @@ class XSpec:
         Raises:
             DataError: If series are missing, shaped otherwise or not finite.
         """
-        series = as_series(clean_observation(x_obs))
+        series = as_series(self._clean(x_obs))
         found = {k: v.shape for k, v in series.items()}
         if found != dict(self.shapes):
             raise DataError(
@@ -97,3 +105,7 @@ class XSpec:
                 f"got {found}."
             )
         return {k: v[None] for k, v in series.items()}
+
+    def _clean(self, xs: Any) -> Any:
+        missing = [name for name, item in self.structure.items() if item.missing]
+        return clean_observation(xs, missing)

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Bounded
 
-from ..model import Field, Kind, Space, Support
+from ..estimators import standardized_shape
+from ..model import (
+    Field,
+    Kind,
+    Space,
+    Structure,
+    StructureKind,
+    Support,
+    complete_structures,
+)
 from ..training import Settings
 from .record import XSpec
 
@@ -81,6 +90,22 @@ class SeriesSpec(AbstractSpec):
     shape: Annotated[list[Size], Bounded(max_length=4)]
     scaler: Literal["vector", "channel"]
     columns: Size | None  # standardized entries of a vector, logarithms included
+    kind: StructureKind | None = None  # files of the first version do not say
+    missing: bool = False
+
+    @model_validator(mode="after")
+    def _kind_fits(self):
+        vector = self.scaler == "vector"
+        if (self.structure().kind == "vector") != vector:
+            raise ValueError(f"a {self.kind} with the scaler of a {self.scaler}")
+        if vector != (self.columns is not None):
+            raise ValueError("columns belong to vectors")
+        return self
+
+    def structure(self) -> Structure:
+        """Return what the axes of the series mean."""
+        default = "vector" if self.scaler == "vector" else "grid"
+        return Structure(self.kind or default, self.missing)
 
 
 class SettingsSpec(AbstractSpec):
@@ -103,7 +128,19 @@ class SettingsSpec(AbstractSpec):
     clip_norm: float
     linear_start: bool
     constant_shape: bool
-    grid_embedding: Literal["convolution", "local_average"] = "convolution"
+    grid_embedding: Literal["convolution", "local_average", "map_average"] = (
+        "convolution"
+    )
+    set_embedding: Literal["deep_set", "set_transformer"] = "deep_set"
+    series_embedding: Literal["convolution", "gru", "transformer"] = "convolution"
+    density: Literal[
+        "spline_coupling",
+        "autoregressive",
+        "affine_autoregressive",
+        "mixture_density",
+        "flow_matching",
+    ] = "spline_coupling"
+    num_components: Annotated[int, Bounded(ge=1, le=1024)] = 8
 
     def build(self) -> Settings:
         """Return the settings."""
@@ -113,7 +150,7 @@ class SettingsSpec(AbstractSpec):
 class ArtifactSpec(AbstractSpec):
     """Everything needed to build the network that the weights belong to."""
 
-    estimator: Literal["npe/spline-coupling@1"]
+    estimator: Annotated[str, Bounded(pattern=r"^npe/[a-z-]+@1$")]
     model_name: Text
     settings: SettingsSpec
     fields: Annotated[list[FieldSpec], Bounded(min_length=1, max_length=1000)]
@@ -122,6 +159,8 @@ class ArtifactSpec(AbstractSpec):
 
     @model_validator(mode="after")
     def _sizes_fit(self):
+        if self.estimator != estimator_name(self.settings.density):
+            raise ValueError(f"{self.estimator!r} does not name the density")
         if sum(math.prod(field.shape) for field in self.fields) > MAX_COMPONENTS:
             raise ValueError(f"theta has more than {MAX_COMPONENTS} components")
         if sum(math.prod(item.shape) for item in self.series.values()) > MAX_ENTRIES:
@@ -139,7 +178,13 @@ class ArtifactSpec(AbstractSpec):
     def x_spec(self) -> XSpec:
         """Return the structure of x."""
         shapes = {name: tuple(item.shape) for name, item in self.series.items()}
-        return XSpec(shapes, self.single)
+        return XSpec(shapes, self.single, self.structure())
+
+    def structure(self) -> dict[str, Structure]:
+        """Return what the axes of every series mean."""
+        found = {name: item.structure() for name, item in self.series.items()}
+        shapes = {name: tuple(item.shape) for name, item in self.series.items()}
+        return complete_structures(found, shapes)
 
     def num_columns(self) -> int:
         """Return how many standardized entries of vectors the network sees."""
@@ -148,7 +193,9 @@ class ArtifactSpec(AbstractSpec):
     def standardized_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every series as the network sees it."""
         return {
-            name: tuple(item.shape) if item.columns is None else (item.columns,)
+            name: standardized_shape(tuple(item.shape), item.structure())
+            if item.columns is None
+            else (item.columns,)
             for name, item in self.series.items()
         }
 
@@ -162,11 +209,18 @@ class TrainingSpec(AbstractSpec):
     num_simulations: Annotated[int, Bounded(ge=1, le=2**63 - 1)]
     counts: dict[Name, Count]
     simulation_seed: Count
+    dataset: Annotated[str, Bounded(pattern="[0-9a-f]{64}", max_length=64)]
+    failures: dict[Name, float]
     skipped: list[Count]
     compile_s: float
     train_s: float
     prior_text: dict[Name, str]
     versions: dict[Name, Text]
+
+
+def estimator_name(density: str) -> str:
+    """Return the name, with version, under which an estimator is stored."""
+    return f"npe/{density.replace('_', '-')}@1"
 
 
 def field_spec(field: Field) -> FieldSpec:

@@ -14,7 +14,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ..estimators import Affine, apply_scalers
+from ..estimators import Affine, VectorScaler, apply_scalers
 from ..model import Model
 from ..training import (
     Settings,
@@ -25,9 +25,10 @@ from ..training import (
 )
 
 
-NUM_SYNTHETIC = 20_000
+NUM_SYNTHETIC = 20_000  # at least
+PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
-MAX_SIMULATIONS = 3000  # measured to help at 1000; with more, training time counts
+MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
 MAX_MEMBERS = 5  # more average out what few simulations leave to chance; these are many
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
@@ -50,7 +51,12 @@ class Pairs(NamedTuple):
 
 def can_synthesize(pairs: Pairs) -> bool:
     """Say whether x is short enough, and simulations few enough, to be worth it."""
-    vectors = all(series.ndim == 2 for series in pairs.x.values())
+    vectors = all(
+        isinstance(pairs.scalers[name], VectorScaler)
+        and series.ndim == 2
+        and np.isfinite(series).all()
+        for name, series in pairs.x.items()
+    )
     columns = sum(series[0].size for series in pairs.x.values())
     few = len(pairs.value) <= MAX_SIMULATIONS
     return vectors and few and columns <= MAX_COLUMNS
@@ -73,7 +79,9 @@ def with_synthetic(
     names = sorted(pairs.x)
     columns = join_columns(pairs.x)
     likelihood = fit_surrogate(key_likelihood, pairs.value[rest], columns[rest])
-    value = pairs.scale.apply(_draw_targets(key_theta, model)).astype(np.float32)
+    count = max(NUM_SYNTHETIC, PER_SIMULATION * len(rest))
+    value = pairs.scale.apply(_draw_targets(key_theta, model, count))
+    value = value.astype(np.float32)
     drawn = likelihood.sample(key_x, value)
     ends = np.cumsum([pairs.x[name].shape[1] for name in names])[:-1]
     synthetic = dict(zip(names, np.split(drawn, ends, axis=1), strict=True))
@@ -99,8 +107,10 @@ def join_columns(series: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n colum
     return np.concatenate([series[name] for name in sorted(series)], axis=1)
 
 
-def _draw_targets(key: Key[Array, ""], model: Model) -> Float[np.ndarray, "n dim"]:
-    theta = model.prior.sample(key, NUM_SYNTHETIC)
+def _draw_targets(
+    key: Key[Array, ""], model: Model, count: int
+) -> Float[np.ndarray, "n dim"]:
+    theta = model.prior.sample(key, count)
     targets = model.flatten({**theta, **model.derived(theta)})
     return model.targets.unconstrain(targets)
 

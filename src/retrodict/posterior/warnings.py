@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..diagnostics import ALARM_LEVEL, OutlierReference
+from .provenance import failure_words
 from .record import Record, XSpec
 
 
@@ -62,14 +63,14 @@ def observation_warnings(
                 "on this posterior.",
             )
         )
-    failed = 1 - record.counts.get("ok", 0) / record.num_simulations
-    if failed > 0.01:
+    words = failure_words(record.counts, record.failures)
+    if words:
         found.append(
             PosteriorWarning(
                 "W-failed-simulations",
-                f"{failed:.1%} of the simulations failed ({dict(record.counts)}); the "
-                "posterior is for the prior restricted to where the simulator runs.",
-                "Look at the parameters of the failed rows; mend the simulator there.",
+                words,
+                "Look at the parameters of the failed rows; mend the simulator there, "
+                "or leave that region out of the prior knowingly (retrodict.restrict).",
             )
         )
     return tuple(found)
@@ -87,7 +88,15 @@ def column_names(z: Mapping[str, np.ndarray], x_spec: XSpec) -> list[str]:
     for series in sorted(z):
         shape = x_spec.shapes[series]
         entries = [f"{series}{list(i) if i else ''}" for i in np.ndindex(*shape)]
-        extra = int(np.prod(z[series].shape[1:])) - len(entries)
+        missing = x_spec.structure[series].missing
+        presence = [f"presence of {entry}" for entry in entries] if missing else []
+        if missing and z[series].ndim > 2:  # channels, then their masks, row by row
+            rows = np.array([entries, presence]).reshape(
+                2, -1, z[series].shape[-1] // 2
+            )
+            names += rows.transpose(1, 0, 2).ravel().tolist()
+            continue
+        extra = int(np.prod(z[series].shape[1:])) - len(entries) - len(presence)
         logs = [f"log {series} (column {i})" for i in range(extra)]
-        names += entries + logs
+        names += entries + logs + presence
     return names

@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 
 from .._core.seeds import numpy_generator
 from ..model import JaxSimulator, Model
-from .dataset import as_series
+from .dataset import as_series, usable
 from .inline import compiled_simulator
 
 
@@ -40,7 +40,7 @@ def simulate_at(
         keys = jax.vmap(partial(jr.fold_in, key))(np.arange(count, dtype=np.uint32))
         arrays = {k: jnp.asarray(v, jnp.float32) for k, v in rows.items()}
         x = as_series(compiled_simulator(model)(keys, arrays))
-        return _finite({name: np.asarray(values) for name, values in x.items()})
+        return _finite(model, {name: np.asarray(v) for name, v in x.items()})
     rng = numpy_generator(key)
     outputs = []
     for i in range(count):
@@ -51,11 +51,14 @@ def simulate_at(
     shapes = [{k: v.shape for k, v in output.items()} for output in outputs]
     alike = [o for o, s in zip(outputs, shapes, strict=True) if s == shapes[0]]
     return _finite(
-        {k: np.stack([o[k] for o in alike]) for k in alike[0]} if alike else {}
+        model, {k: np.stack([o[k] for o in alike]) for k in alike[0]} if alike else {}
     )
 
 
-def _finite(x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Keep the rows that are finite in every series."""
-    good = [np.isfinite(v.reshape(len(v), -1)).all(1) for v in x.values()]
+def _finite(model: Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Keep the rows that are finite in every series, or missing where they may be."""
+    good = [
+        usable(v.reshape(len(v), -1), name in model.maskable).all(1)
+        for name, v in x.items()
+    ]
     return {name: values[np.all(good, axis=0)] for name, values in x.items()}

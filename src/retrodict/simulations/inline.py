@@ -34,13 +34,16 @@ class InlineEngine:
             start, theta, x = under_way.popleft()
             if after is not None:
                 under_way.append(begin(after))
-            yield _finish(start, theta, x)
+            yield _finish(campaign.model, start, theta, x)
 
 
-def _finish(start: int, theta: dict[str, np.ndarray], output: Any) -> Block:
+def _finish(
+    model: Model, start: int, theta: dict[str, np.ndarray], output: Any
+) -> Block:
     x = {k: _as_float(values, k) for k, values in as_series(output).items()}
     size = len(next(iter(theta.values())))
-    return Block(start, theta, x, mark_nonfinite(x, np.zeros(size, np.int8)), {})
+    status = mark_nonfinite(x, np.zeros(size, np.int8), model.maskable)
+    return Block(start, theta, x, status, {})
 
 
 def compiled_simulator(model: Model) -> Any:

@@ -1,12 +1,12 @@
 """Collect the answers of a row-by-row engine into blocks, whatever their order."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .campaign import Campaign, Job
-from .dataset import Block, RowFacts, as_series, mark_nonfinite
+from .dataset import Block, RowFacts, as_series, mark_nonfinite, usable
 from .messages import STATUSES, Answer
 
 
@@ -59,7 +59,8 @@ class Assembly:
         """Return the status a row will have and its error, as far as is known yet."""
         if self.shapes is not None:
             answer = _judge(answer, self.shapes)
-        finite = all(np.isfinite(v).all() for v in answer.arrays.values())
+        maskable = self.campaign.model.maskable
+        finite = all(usable(v, k in maskable).all() for k, v in answer.arrays.items())
         status = answer.status if finite or answer.status != "ok" else "nonfinite"
         return status, answer.error
 
@@ -69,9 +70,10 @@ class Assembly:
             self._learn_shapes()
         if self.shapes is None:
             return
+        model = self.campaign.model
         ready = [n for n, buffer in self._open.items() if not buffer.missing]
         for number in sorted(ready):
-            yield self._open.pop(number).block(self.shapes)
+            yield self._open.pop(number).block(self.shapes, model.maskable)
 
     def _begin(self, span: range) -> "_Buffer":
         size = self.campaign.block_size
@@ -132,7 +134,7 @@ class _Buffer:
             self.missing -= 1
             self.answers[row] = answer
 
-    def block(self, shapes: Shapes) -> Block:
+    def block(self, shapes: Shapes, maskable: Collection[str]) -> Block:
         """Return the complete block; failed rows hold NaN."""
         count = len(self.span)
         x = {name: np.full((count, *shape), np.nan) for name, shape in shapes.items()}
@@ -151,7 +153,7 @@ class _Buffer:
                 facts[answer.index] = RowFacts(
                     answer.attempts, float(answer.seconds), answer.exit
                 )
-        status = mark_nonfinite(x, status)
+        status = mark_nonfinite(x, status, maskable)
         return Block(self.span.start, self.theta, x, status, errors, facts)
 
 

@@ -8,17 +8,39 @@ from jaxtyping import Array, Key
 
 from ..estimators import (
     MLP,
+    AbstractDensity,
+    AbstractEmbedding,
+    Autoregressive,
     Convolution,
+    DeepSet,
     Estimator,
+    FlowMatching,
     Joined,
     LocalAverage,
+    MapAverage,
+    MixtureDensity,
+    Recurrent,
+    SetTransformer,
     SplineCoupling,
+    Transformer,
 )
 from ..estimators.mlp import quantile_edges
+from ..model import Structure
 from .settings import Settings
 
 
-GRID_KINDS = {"convolution": Convolution, "local_average": LocalAverage}
+EDGE_BYTES = 2**30
+GRID_KINDS = {
+    "convolution": Convolution,
+    "local_average": LocalAverage,
+    "map_average": MapAverage,
+}
+ROW_KINDS = {
+    "deep_set": DeepSet,
+    "set_transformer": SetTransformer,
+    "gru": Recurrent,
+    "transformer": Transformer,
+}
 
 
 def build_estimator(
@@ -27,11 +49,13 @@ def build_estimator(
     shapes: Mapping[str, tuple[int, ...]],
     edges: np.ndarray | Array | None,
     dim: int,
+    *,
+    structure: Mapping[str, Structure] | None = None,
 ) -> Estimator:
     """Build an estimator for standardized series of these shapes.
 
-    Series of one axis go together through a perceptron; those with a channel axis
-    through a convolution each.
+    Series of one axis go together through a perceptron; of the others each goes through
+    an embedding of its own, which its structure and the settings choose.
 
     Args:
         key: PRNG key of the initial weights.
@@ -40,16 +64,16 @@ def build_estimator(
         edges: Quantile edges of the flattened vector entries; zeros will do when the
             real ones are loaded later.
         dim: Unconstrained dimension of the targets.
+        structure: What the axes of every series mean; by default nothing is declared.
     """
     key_embedding, key_density = jr.split(key)
     vectors, grids = split_series(shapes)
-    grid_kind = GRID_KINDS[settings.grid_embedding]
+    structure = structure or {}
     parts, selected = [], []
     for index, name in enumerate(grids):
         key_grid = jr.fold_in(key_embedding, index)
-        parts.append(
-            grid_kind(key_grid, name, shapes[name], out_dim=settings.context_dim)
-        )
+        item = structure.get(name, Structure("grid"))
+        parts.append(_embedding(key_grid, settings, name, shapes[name], item))
         selected.append((name,))
     if vectors:
         columns = sum(shapes[name][0] for name in vectors)
@@ -66,16 +90,63 @@ def build_estimator(
         )
         selected.append(tuple(vectors))
     embedding = parts[0] if len(parts) == 1 else Joined(parts, selected)
-    density = SplineCoupling(
-        key_density,
-        dim,
-        embedding.out_dim,
-        num_layers=settings.num_layers,
-        width=settings.flow_width,
-        num_bins=settings.num_bins,
-        direct_dim=embedding.direct_dim,
+    dims = dim, embedding.out_dim, embedding.direct_dim
+    return Estimator(embedding, build_density(key_density, settings, *dims))
+
+
+def _embedding(
+    key: Key[Array, ""],
+    settings: Settings,
+    name: str,
+    shape: tuple[int, ...],
+    structure: Structure,
+) -> AbstractEmbedding:
+    """Build the embedding of one series with channels."""
+    chosen = {
+        "exchangeable": settings.set_embedding,
+        "series": settings.series_embedding,
+        "grid": settings.grid_embedding,
+    }.get(structure.kind, "convolution")
+    size = settings.context_dim
+    if chosen in GRID_KINDS:  # masks are channels like others
+        return GRID_KINDS[chosen](key, name, shape, out_dim=size)
+    return ROW_KINDS[chosen](key, name, shape, missing=structure.missing, out_dim=size)
+
+
+def build_density(
+    key: Key[Array, ""], settings: Settings, dim: int, cond_dim: int, direct_dim: int
+) -> AbstractDensity:
+    """Build the density that the settings name.
+
+    Args:
+        key: PRNG key of the initial weights.
+        settings: Architecture.
+        dim: Dimension of the value.
+        cond_dim: Dimension of the condition.
+        direct_dim: How many trailing entries of the condition are entries of x.
+    """
+    shared = {"width": settings.flow_width, "direct_dim": direct_dim}
+    layers, bins = settings.num_layers, settings.num_bins
+    match settings.density:
+        case "mixture_density":
+            num = settings.num_components
+            return MixtureDensity(key, dim, cond_dim, num_components=num, **shared)
+        case "flow_matching":
+            return FlowMatching(key, dim, cond_dim, num_layers=layers, **shared)
+        case "autoregressive" | "affine_autoregressive":
+            affine = settings.density == "affine_autoregressive"
+            return Autoregressive(
+                key,
+                dim,
+                cond_dim,
+                transform="affine" if affine else "rational_quadratic",
+                num_layers=layers,
+                num_bins=bins,
+                **shared,
+            )
+    return SplineCoupling(
+        key, dim, cond_dim, num_layers=layers, num_bins=bins, **shared
     )
-    return Estimator(embedding, density)
 
 
 def split_series(
@@ -99,5 +170,7 @@ def vector_columns(z: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 def vector_edges(z: Mapping[str, np.ndarray], settings: Settings) -> np.ndarray | None:
     """Return the quantile edges of all vector entries, in the embedding's order."""
-    columns = vector_columns(z)
+    size = sum(values[:1].nbytes for values in z.values())
+    count = max(1000, EDGE_BYTES // size)  # more rows move no quantile
+    columns = vector_columns({name: values[:count] for name, values in z.items()})
     return None if columns is None else quantile_edges(columns, settings.feature_bins)

@@ -23,9 +23,8 @@ adds a constant).
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from ..estimators import Estimator
 
@@ -42,4 +41,21 @@ def npe_loss(
         value: Standardized, unconstrained theta.
         x: Standardized series, each ``(batch, ...)``.
     """
-    return -jnp.mean(jax.vmap(estimator.log_prob)(value, x))
+    return -jnp.mean(estimator.log_prob_rows(value, x))
+
+
+def training_loss(
+    key: Key[Array, ""],
+    estimator: Estimator,
+    value: Float[Array, "batch dim"],
+    x: Mapping[str, Array],
+) -> Float[Array, ""]:
+    """Return what training minimizes: :func:`npe_loss`, or the density's own loss.
+
+    Args:
+        key: PRNG key, for a loss that is itself an average over random numbers.
+        estimator: The network.
+        value: Standardized, unconstrained theta.
+        x: Standardized series, each ``(batch, ...)``.
+    """
+    return jnp.mean(estimator.loss_rows(key, value, x))

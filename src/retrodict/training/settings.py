@@ -4,7 +4,30 @@ import math
 from dataclasses import dataclass, replace
 
 
-GRID_EMBEDDINGS = ("convolution", "local_average")
+GRID_EMBEDDINGS = ("convolution", "local_average", "map_average")
+SET_EMBEDDINGS = ("deep_set", "set_transformer")
+SERIES_EMBEDDINGS = ("convolution", "gru", "transformer")
+DENSITIES = (
+    "spline_coupling",
+    "autoregressive",
+    "affine_autoregressive",
+    "mixture_density",
+    "flow_matching",
+)
+CHOICES = {
+    "grid_embedding": GRID_EMBEDDINGS,
+    "set_embedding": SET_EMBEDDINGS,
+    "series_embedding": SERIES_EMBEDDINGS,
+    "density": DENSITIES,
+}
+COUNTS = (
+    "num_members",
+    "num_layers",
+    "num_bins",
+    "epochs",
+    "batch_size",
+    "num_components",
+)
 
 
 @dataclass(frozen=True)
@@ -30,14 +53,23 @@ class Settings:
         linear_start: Whether training starts at a linear regression.
         constant_shape: Whether x moves the location of the density only, not its scale
             and shape.
-        grid_embedding: How series with more than one axis are embedded:
-            ``"convolution"`` or ``"local_average"``.
+        grid_embedding: How series with more than one axis are embedded whose structure
+            is not declared: ``"convolution"``, ``"local_average"`` or
+            ``"map_average"``.
+        set_embedding: How exchangeable rows are embedded: ``"deep_set"`` or
+            ``"set_transformer"``.
+        series_embedding: How declared series are embedded: ``"convolution"``,
+            ``"gru"`` or ``"transformer"``.
+        density: Family of the conditional density: ``"spline_coupling"``,
+            ``"autoregressive"``, ``"affine_autoregressive"``, ``"mixture_density"`` or
+            ``"flow_matching"``.
+        num_components: Gaussians of a mixture density.
     """
 
     num_members: int = 5
     num_layers: int = 4
     num_bins: int = 8
-    flow_width: int = 64
+    flow_width: int = 48
     embedding_width: int = 128
     context_dim: int = 64
     num_blocks: int = 2
@@ -52,21 +84,31 @@ class Settings:
     linear_start: bool = True
     constant_shape: bool = False
     grid_embedding: str = "convolution"
+    set_embedding: str = "deep_set"
+    series_embedding: str = "convolution"
+    density: str = "spline_coupling"
+    num_components: int = 8
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "warmup_fraction"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ValueError(f"{name}: Expected a number in (0, 1); got {value}.")
-        if self.grid_embedding not in GRID_EMBEDDINGS:
-            raise ValueError(
-                f"grid_embedding: Expected one of {list(GRID_EMBEDDINGS)}; got "
-                f"{self.grid_embedding!r}."
-            )
-        for name in ("num_members", "num_layers", "num_bins", "epochs", "batch_size"):
+        for name, words in CHOICES.items():
+            word = getattr(self, name)
+            if word not in words:
+                raise ValueError(
+                    f"{name}: Expected one of {list(words)}; got {word!r}."
+                )
+        for name in COUNTS:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}: Expected at least 1; got {value}.")
+        if self.constant_shape and self.density != "spline_coupling":
+            raise ValueError(
+                "constant_shape: Expected density='spline_coupling' beside it; got "
+                f"{self.density!r}."
+            )
 
 
 def default_settings(
@@ -93,6 +135,7 @@ def default_settings(
         batch_size=int(min(batch, 512, max(num_simulations // 10, 8))),
         epochs=epochs,
         weight_decay=_decay(0.4, num_simulations, 1.0),
+        flow_width=48 if num_simulations < 30_000 else 64,
     )
 
 

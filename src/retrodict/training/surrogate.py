@@ -9,6 +9,7 @@ arXiv:1805.07226, for the learned likelihood.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -115,16 +116,13 @@ def _condition(member: Estimator, value: Array) -> Array:
 
 @eqx.filter_jit
 def _draw(member, keys, value):
-    def one(key: Array, row: Array) -> Array:
-        noise = jr.normal(key, (member.density.dim,))
-        return member.density.from_base(noise, _condition(member, row))
-
-    return jax.vmap(one)(keys, jnp.asarray(value))
+    noise = jax.vmap(lambda key: jr.normal(key, (member.density.noise_dim,)))(keys)
+    conditions = jax.vmap(partial(_condition, member))(jnp.asarray(value))
+    return member.density.from_base_rows(noise, conditions)
 
 
 @eqx.filter_jit
 def _density(member, coordinates, value):
-    def one(row: Array, theta: Array) -> Array:
-        return member.density.log_prob(row, _condition(member, theta))
-
-    return jax.vmap(one)(jnp.asarray(coordinates, jnp.float32), jnp.asarray(value))
+    conditions = jax.vmap(partial(_condition, member))(jnp.asarray(value))
+    rows = jnp.asarray(coordinates, jnp.float32)
+    return member.density.log_prob_rows(rows, conditions)

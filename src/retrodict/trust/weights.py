@@ -123,7 +123,7 @@ class Ensemble:
             count = (self.num_networks + 1 - part) // 2
             if count:
                 one = dataclasses.replace(settings, num_members=count)
-                found += _train(jr.fold_in(key, part), data, one)
+                found += _train(jr.fold_in(key, part), data, one, posterior)
         return found
 
 
@@ -315,9 +315,12 @@ def _data(posterior: Posterior, simulations: Simulations) -> Data:
     )
 
 
-def _train(key: PRNGKeyArray, pairs: Data, settings: Settings) -> tuple[Estimator, ...]:
+def _train(
+    key: PRNGKeyArray, pairs: Data, settings: Settings, posterior: Posterior
+) -> tuple[Estimator, ...]:
+    structure = posterior.network.x_spec.structure
     value, x = np.asarray(pairs.value), {k: np.asarray(v) for k, v in pairs.x.items()}
-    return train_ensemble(key, value, x, settings).members
+    return train_ensemble(key, value, x, settings, structure=structure).members
 
 
 def _center(
@@ -330,7 +333,8 @@ def _center(
     cut = max(int(HELD_OUT * len(order)), 20)
     scored, fitted = data.rows(order[:cut]), data.rows(order[cut:])
     settings = dataclasses.replace(posterior.network.settings, num_members=1)
-    return _flat(_train(key_train, fitted, settings)[0]), fitted, scored
+    (member,) = _train(key_train, fitted, settings, posterior)
+    return _flat(member), fitted, scored
 
 
 def _flat(estimator: Estimator) -> tuple[Array, Build]:

@@ -21,6 +21,7 @@ WORLDS = MappingProxyType(
         "heater": "A real heater and its sensor: what one temperature can tell.",
         "influenza": "An outbreak in a boarding school in 1978: how infectious was it?",
         "kids1000": "How clumpy the universe is, from the shapes of its galaxies.",
+        "lensing": "Toy universes: what maps of dark matter tell beyond their spectra.",
         "lorenz96": "A chaotic atmosphere, read by its climate, not its weather.",
         "mrna": "Real single cells: a hundred posteriors of two modes each.",
         "ridge": "Galaxy clustering knows sigma_8 times bias, and neither alone.",

@@ -75,6 +75,9 @@ def nuts(
     """
     budget = budget or Budget()
     key_start, key_chains = jr.split(key)
+    # JAX remembers inner functions that a simulator has traced in single precision, and
+    # would build them into these programs of double precision, which then fail.
+    jax.clear_caches()
     with jax.enable_x64(True):
         log_density = _log_density(model, log_likelihood)
         if starts is None:

@@ -20,6 +20,7 @@ eV (an error of about .1 %).
 """
 
 from collections.abc import Callable, Mapping
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +33,7 @@ from .._core.errors import ModelError
 
 
 Theta = Mapping[str, Array]
-Spectra = Callable[[Theta], tuple[Array, Array]]
+Power = Callable[[Theta], tuple[Array, Array]]
 
 SPEED_OF_LIGHT = 2997.92458  # h Mpc: c / (100 km/s/Mpc)
 NEUTRINO_DENSITY = 0.0006451  # omega_nu h^2 of .06 eV
@@ -132,7 +133,7 @@ def load_emulators() -> tuple[Any, Any]:
     )
 
 
-def make_power(z: np.ndarray) -> Callable[[Theta], tuple[Array, Array]]:
+def make_power(z: np.ndarray) -> Power:
     """Return ``theta -> (ln k, ln P)``, with P in Mpc^3 at redshifts ``z``."""
     linear, boost = load_emulators()
     k = np.asarray(linear.modes, float)
@@ -145,7 +146,7 @@ def make_power(z: np.ndarray) -> Callable[[Theta], tuple[Array, Array]]:
         shape = [theta[name] for name in ("ombh2", "omch2", "h", "n_s")]
         zero = jnp.zeros((), dtype)
         row = jnp.stack([*shape, zero + REFERENCE_LOG_AS, zero])
-        reference = linear.predict(row[None])
+        reference = predict(linear, row[None])
         sigma = jnp.sqrt(variance(k, reference, 8.0 / theta["h"]))
         wanted = theta["S8"] / jnp.sqrt(omega_m(theta) / 0.3)
         log_factor = 2 * jnp.log(wanted / sigma)
@@ -155,12 +156,17 @@ def make_power(z: np.ndarray) -> Callable[[Theta], tuple[Array, Array]]:
         rows = jnp.concatenate(
             [jnp.tile(rows, (len(nodes), 1)), jnp.asarray(BOOST_Z, dtype)[:, None]], 1
         )
-        log_boost = basis @ jnp.log(boost.predict(rows))
+        log_boost = jnp.asarray(basis, dtype) @ jnp.log(predict(boost, rows))
         log_growth = 2 * jnp.log(growth(theta, z))
         today = jnp.log(reference) + log_factor
         return jnp.asarray(log_k, dtype), today + log_growth[:, None] + log_boost
 
     return power
+
+
+def predict(emulator: Any, rows: Array) -> Array:
+    """Evaluate an emulator, whose weights are of single precision."""
+    return emulator.predict(rows.astype(jnp.float32)).astype(rows.dtype)
 
 
 def variance(k: np.ndarray, power: Array, radius: Array) -> Array:
@@ -175,12 +181,19 @@ def variance(k: np.ndarray, power: Array, radius: Array) -> Array:
 
 
 def make_spectra(
-    ell: np.ndarray, redshifts: Redshifts
+    ell: np.ndarray,
+    redshifts: Redshifts,
+    make_power: Callable[[np.ndarray], Power] = make_power,
 ) -> Callable[[Theta, Float[Array, " bins"]], Float[Array, "pairs ell"]]:
-    """Return ``(theta, shifts) -> C`` for all pairs i <= j, in order of i, then j."""
+    """Return ``(theta, shifts) -> C`` for all pairs i <= j, in order of i, then j.
+
+    Args:
+        ell: Multipoles.
+        redshifts: Distributions of the sources.
+        make_power: Takes redshifts to the function that gives ``(ln k, ln P)`` there.
+    """
     power = make_power(Z)
-    bins = redshifts.pieces.shape[2]
-    first, second = np.triu_indices(bins)
+    pairs = list(combinations_with_replacement(range(redshifts.pieces.shape[2]), 2))
 
     def spectra(theta: Theta, shifts: Array) -> Array:
         chi, per_redshift = distances(theta, Z)
@@ -189,9 +202,9 @@ def make_spectra(
         log_k, log_power = power(theta)
         wanted = jnp.log((ell[None, :] + 0.5) / chi[:, None])
         found = jax.vmap(_interpolate, in_axes=(0, None, 0))(wanted, log_k, log_power)
-        pairs = kernels[:, first] * kernels[:, second]
+        both = jnp.stack([kernels[:, i] * kernels[:, j] for i, j in pairs])
         measure = weights(Z) * per_redshift / chi**2
-        return jnp.einsum("z,zp,zl->pl", measure, pairs, jnp.exp(found))
+        return (both * measure) @ jnp.exp(found)
 
     return spectra
 

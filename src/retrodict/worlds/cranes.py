@@ -90,17 +90,28 @@ def as_steps(counts: Any) -> Any:
 
 
 def moments(steps: Any) -> Any:
-    """Return what the yearly steps tell at a glance, ``(5,)``.
+    """Return what the yearly steps tell at a glance, ``(7,)``.
 
-    Mean, logarithm of the mean square (about lam + mu) and mean at small flocks of the
-    scaled steps; mean and last of the logarithms of the counts.
+    The mean of a step is growth times the count, plus nu, and its variance nearly
+    proportional to the count: weighted least squares give both coefficients, and the
+    logarithm of the mean square of what is left (about lam + mu). The logarithms of the
+    two sums of weights say how well they are known; last come mean and end of the
+    logarithms of the counts.
     """
     xp = jnp if isinstance(steps, jax.Array) else np
     logs, scaled = steps[:, 0, 0], steps[:, 0, 1]
     before = xp.concatenate([xp.full_like(logs[:1], np.log1p(FEMALES[0])), logs[:-1]])
-    size = xp.log(xp.mean(scaled**2) + 1e-3)
-    small = xp.mean(scaled * xp.exp(-before / 2))
-    return xp.stack([scaled.mean(), size, small, logs.mean(), logs[-1]])
+    root = xp.exp(before / 2)  # of the count plus 1
+    share, one = root - 1 / root, 1 / root
+    many, mixed, few = (share**2).sum(), (share * one).sum(), (one**2).sum()
+    many, few = many + 0.1, few + 0.01  # an extinct flock, or one that explodes
+    first, second = (share * scaled).sum(), (one * scaled).sum()
+    det = many * few - mixed**2
+    growth = (few * first - mixed * second) / det
+    nu = (many * second - mixed * first) / det
+    rest = xp.mean((scaled - growth * share - nu * one) ** 2)
+    sizes = [xp.log(rest + 1e-3), xp.log(many), xp.log(few)]
+    return xp.stack([growth, nu, *sizes, logs.mean(), logs[-1]])
 
 
 def as_x(counts: Any) -> dict[str, Any]:

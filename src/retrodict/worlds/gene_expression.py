@@ -149,13 +149,11 @@ def without_delay(key: Key[Array, ""]) -> dict[str, float]:
     inside = np.abs(logs[1:] - logs_truth) < 1.96 * sds[1:]
     best = np.exp(logs[0] - logs_truth)
     numbers = {
-        f"without delay: {name} too low (%)": float(100 * (1 - best[i]))
+        f"no delay: {name} too low (%)": float(100 * (1 - best[i]))
         for i, name in enumerate(names)
     }
     covers = {
-        f"without delay: 95 % interval of {name} covers (%)": float(
-            100 * inside[:, i].mean()
-        )
+        f"no delay: 95 % covers {name} (%)": float(100 * inside[:, i].mean())
         for i, name in enumerate(names)
     }
     return numbers | covers

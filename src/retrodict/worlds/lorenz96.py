@@ -183,7 +183,8 @@ def study() -> Study:
     """Build the study of six averages chosen by hand."""
     observed = {"averages": summarize(observed_field())}
     prior = Prior(F=dist.Uniform(LOW, HIGH), labels={"F": "$F$"})
-    axis = Axis(np.arange(1, 7), "average (in the order of the docs)", "value")
+    words = "mean, variance, cov. of neighbours, cov. after .1: self, next, last"
+    axis = Axis(np.arange(1, 7), words, "average over window (units of x, x²)")
     return Study(
         model=Model(prior, simulator, observed=observed, name="lorenz96"),
         title="Lorenz 96: the forcing of a chaotic atmosphere",

@@ -300,12 +300,12 @@ def _add_legend(
         line = Line2D([], [], color=style.BASELINE, lw=1.3)
         entries.append((line, words.get("reference", "reference")))
     handles, texts = zip(*entries, strict=True)
-    size = {2: 8.0, 3: 8.5}.get(count, 9.5 if count > 3 else 8.0)
+    size = {1: 7.5, 2: 8.0, 3: 8.5}.get(count, 9.5)
     figure.legend(
         handles,
         [style.safe_text(t, 40) for t in texts],
         loc="upper right",
-        ncols=len(texts) if count == 1 else 1,
+        ncols=2 if count == 1 else 1,
         fontsize=size,
         bbox_to_anchor=(0.985, 0.985),
     )

@@ -1,0 +1,96 @@
+r"""Transformer for series: attention between patches of rows.
+
+Up to 64 patches of consecutive rows become one token each, marked with its place by
+sines and cosines; blocks of attention let them read each other, and their average is
+the summary. It suits series in which distant parts must be compared; short or local
+ones are served by the convolution at a fraction of the time.
+
+Source: Vaswani et al. (2017), arXiv:1706.03762, sec. 3.5 (places); Dosovitskiy et al.
+(2021), An image is worth 16x16 words, arXiv:2010.11929, eq. 1 (patches).
+Deviations from the source: patches of a series; the average of tokens instead of one
+extra token; normalization comes first.
+"""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from ._base import AbstractEmbedding, Dense, dense
+from .attention import AttentionBlock
+from .rows import masked_mean, read_rows
+
+
+MAX_TOKENS = 64
+
+
+class Transformer(AbstractEmbedding):
+    """Embed one series ``(rows, channels)``.
+
+    Args:
+        key: PRNG key of the initial weights.
+        name: Which series of x.
+        shape: Its standardized shape.
+        missing: Whether the second half of the channels tells which values are there.
+        width: Width of the tokens; a multiple of 4, the number of heads.
+        num_blocks: Blocks of self-attention.
+        out_dim: Dimension of the result.
+    """
+
+    first: Dense
+    blocks: tuple[AttentionBlock, ...]
+    norm: eqx.nn.LayerNorm
+    last: Dense
+    name: str = eqx.field(static=True)
+    patch: int = eqx.field(static=True)
+    missing: bool = eqx.field(static=True)
+    out_dim: int = eqx.field(static=True)
+    direct_dim: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        name: str,
+        shape: tuple[int, ...],
+        *,
+        missing: bool = False,
+        width: int = 64,
+        num_blocks: int = 2,
+        out_dim: int = 64,
+    ):
+        keys = jr.split(key, num_blocks + 2)
+        self.patch = -(-shape[0] // MAX_TOKENS)
+        self.first = dense(keys[0], self.patch * shape[-1], width, 1.0)
+        self.last = dense(keys[1], width, out_dim, 1.0)
+        self.blocks = tuple(AttentionBlock(k, width, 4) for k in keys[2:])
+        self.norm = eqx.nn.LayerNorm(width)
+        self.name = name
+        self.missing = missing
+        self.out_dim = out_dim
+        self.direct_dim = 0
+
+    def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
+        """Embed the standardized series of one simulation."""
+        inputs, present = read_rows(x[self.name], self.missing)
+        rest = -len(inputs) % self.patch
+        patches = jnp.pad(inputs, ((0, rest), (0, 0))).reshape(
+            -1, self.patch * inputs.shape[1]
+        )
+        tokens = jnp.pad(present, (0, rest)).reshape(-1, self.patch).max(axis=1)
+        hidden = jax.vmap(self.first)(patches)
+        hidden = hidden + places(*hidden.shape).astype(hidden.dtype)
+        for block in self.blocks:
+            hidden = block(hidden, tokens)
+        pooled = masked_mean(jax.vmap(self.norm)(hidden), tokens)
+        return self.last(jax.nn.silu(pooled))
+
+
+def places(count: int, width: int) -> np.ndarray:
+    """Return sines and cosines ``(count, width)`` of the number of each token."""
+    rates = 1000.0 ** (-np.arange(width // 2) / (width // 2))
+    angles = np.arange(count)[:, None] * rates
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
