@@ -252,7 +252,7 @@ class GaussNewton:
             loss = self._loss_of(z, residuals, task)
             return residuals, jnp.where(jnp.isnan(loss), jnp.inf, loss)
 
-        def correct(_: int, carry: tuple[Array, Array, Array, Array]) -> Any:
+        def correct(_: Any, carry: tuple[Array, Array, Array, Array]) -> Any:
             z, residuals, best, lowest = carry
             z = z - solve(model.jacobian.T @ (residuals - expected))
             residuals, loss = look(z)
