@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax.random as jr
 import numpy as np
@@ -16,6 +16,7 @@ from ..model import complete_structures
 from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
+    Trained,
     candidate_settings,
     checkpointing,
     default_settings,
@@ -97,19 +98,13 @@ def fit(
     shapes = {k: v.shape[1:] for k, v in series.items()}
     structure = complete_structures(model.structure, shapes)
     scalers = fit_scalers(leading(series), structure)
-    z = standardized(scalers, series)
     candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
     pairs = Pairs(scale.apply(u).astype(np.float32), series, scale, scalers)
+    search = settings is None and effort == "auto"
     complete = len(good) == len(simulations)  # the prior is that of the pairs
     with checkpointing(checkpoint):
-        trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
-        fewer = screen(pairs) if settings is None and effort == "auto" else None
-        if fewer is not None:
-            fewer_z = standardized(fewer.scalers, series)
-            other = train_ensemble(key, pairs.value, fewer_z, candidates)
-            if other.score < trained.score:
-                trained, pairs, z = other, fewer, fewer_z
-        if settings is None and effort == "auto" and complete and can_synthesize(pairs):
+        trained, pairs, z = _train(key, pairs, candidates, structure, search=search)
+        if search and complete and can_synthesize(pairs):
             trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
     chosen = trained.settings
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
@@ -146,6 +141,22 @@ def _candidates(
         return (default_settings(count, dim, num_members=num_members or 1),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count)
+
+
+def _train(
+    key: Any, pairs: Pairs, candidates: Any, structure: Any, *, search: bool
+) -> tuple[Trained, Pairs, Any]:
+    """Train on all entries of x and, in a search, on those that say something."""
+    z = standardized(pairs.scalers, pairs.x)
+    trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
+    fewer = screen(pairs) if search else None
+    if fewer is None:
+        return trained, pairs, z
+    fewer_z = standardized(fewer.scalers, pairs.x)
+    other = train_ensemble(key, pairs.value, fewer_z, candidates)
+    if other.score < trained.score:
+        return other, fewer, fewer_z
+    return trained, pairs, z
 
 
 def not_nats(settings: Settings) -> bool:
