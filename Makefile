@@ -18,14 +18,15 @@ install = $(UV) pip install --quiet --python $(1) $(2)
 endif
 
 .PHONY: help env env-dev env-all demo test test-fast test-worlds test-faults \
-	test-faults-coordinator test-faults-workers test-faults-disk test-faults-dask \
-	test-trust bench lint format docs bench-peers lock clean distclean
+	test-faults-coordinator test-faults-points test-faults-workers test-faults-disk \
+	test-faults-dask test-faults-training test-faults-sigterm test-trust bench lint \
+	format docs bench-peers bench-deepxde lock clean distclean
 
 help:
 	@echo "make demo         run the influenza study and write runs/influenza/report.html"
 	@echo "make test         run the whole test suite"
 	@echo "make test-fast    run the tests that take less than five seconds each"
-	@echo "make test-faults  break everything on purpose; also in four parts, see Makefile"
+	@echo "make test-faults  break everything on purpose; also in seven parts, see Makefile"
 	@echo "make test-trust   test the trust room and measure every claim about it"
 	@echo "make test-worlds  hold the baselines of the worlds to their bounds"
 	@echo "make lint         check style, types and spelling"
@@ -35,6 +36,7 @@ help:
 	@echo "make env-all      ... and every extra: GPU, cosmology, Dask"
 	@echo "make bench        run the measurements marked bench"
 	@echo "make bench-peers  create $(PEERS) with the libraries we compare with"
+	@echo "make bench-deepxde  ... and for the physics-informed networks"
 	@echo "make lock         resolve the lock files anew"
 	@echo "make clean        remove caches and built documentation"
 	@echo "make distclean    ... and the environments"
@@ -73,23 +75,36 @@ test-fast: env
 test-worlds: env
 	$(BIN)/python -m pytest -m "worlds and not bench" tests/worlds
 
-# Each part may be run alone; `make test` runs a short slice of every one.
+# Each part may be run alone and takes less than half an hour; `make test` runs a short
+# slice of every one.
 FAULTS := RETRODICT_FAULTS=full $(BIN)/python -m pytest -s -q -m faults
 
-test-faults: test-faults-coordinator test-faults-workers test-faults-disk \
-	test-faults-dask
+test-faults: test-faults-coordinator test-faults-points test-faults-workers \
+	test-faults-disk test-faults-dask test-faults-training test-faults-sigterm
 
 test-faults-coordinator: env
-	$(FAULTS) tests/simulations/test_coordinator_faults.py --timeout 3000
+	$(FAULTS) tests/simulations/test_coordinator_faults.py -k random_times
+
+test-faults-points: env
+	$(FAULTS) tests/simulations/test_coordinator_faults.py -k "not random_times"
 
 test-faults-workers: env
-	$(FAULTS) tests/simulations/test_worker_faults.py tests/simulations/test_command.py
+	$(FAULTS) tests/simulations/test_worker_faults.py tests/simulations/test_command.py \
+		tests/cli/test_external.py
 
 test-faults-disk: env
 	$(FAULTS) tests/simulations/test_disk_faults.py
 
 test-faults-dask: env
 	$(FAULTS) tests/simulations/test_cluster.py
+
+test-faults-training: env
+	$(FAULTS) tests/training/test_checkpoint.py tests/training/test_training_faults.py \
+		-k "not sigterm"
+
+test-faults-sigterm: env
+	$(FAULTS) tests/training/test_training_faults.py -k sigterm
+
 # The tests of the trust room, then every claim about it: computed, compared with its
 # bound, and written into docs/trust-measured.md. About an hour on one core.
 test-trust: env
@@ -121,6 +136,12 @@ bench-peers:
 	$(PEERS)/bin/python -m pip install $(TORCH_FROM) torch==2.13.0
 	$(PEERS)/bin/python -m pip install sbi==0.27.0
 
+# The rival of the physics-informed networks, with torch too.
+bench-deepxde:
+	$(PYTHON) -m venv .venv-deepxde
+	.venv-deepxde/bin/python -m pip install $(TORCH_FROM) torch==2.13.0
+	.venv-deepxde/bin/python -m pip install deepxde==1.15.0
+
 # Needs uv (pip cannot resolve for all platforms at once). One version of a package
 # for every Python, so that what was tested on one is what runs on the other.
 RESOLVE = $(if $(UV),$(UV),$(BIN)/uv) --no-config pip compile pyproject.toml --quiet \
@@ -141,4 +162,4 @@ clean:
 		-exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean
-	rm -rf $(VENV) $(PEERS)
+	rm -rf $(VENV) $(PEERS) .venv-deepxde

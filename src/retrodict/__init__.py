@@ -34,9 +34,11 @@ if TYPE_CHECKING:
         ConditionedPosterior,
         Posterior,
         Refined,
+        Restricted,
         fit,
         load,
         refine,
+        restrict,
     )
     from .report.figures import pair_plot
     from .simulations import Dask, Pool, Simulations, simulate
@@ -70,9 +72,11 @@ _HOMES = {
         "ConditionedPosterior",
         "Posterior",
         "Refined",
+        "Restricted",
         "fit",
         "load",
         "refine",
+        "restrict",
     ),
     ".simulations": ("Dask", "Pool", "Simulations", "simulate"),
     ".physics": (
@@ -113,6 +117,7 @@ __all__ = [
     "Problem",
     "Recalibrated",
     "Refined",
+    "Restricted",
     "Result",
     "RetrodictError",
     "Sensor",
@@ -132,6 +137,7 @@ __all__ = [
     "pair_plot",
     "recalibrate",
     "refine",
+    "restrict",
     "run",
     "simulate",
     "validate",

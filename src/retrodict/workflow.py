@@ -25,12 +25,13 @@ from .simulations import (
     simulate,
     simulate_at,
 )
-from .training import default_settings
+from .training import checkpointing, default_settings, forget_checkpoints
 from .trust import validate
 
 
 __all__ = ["Result", "package_version", "run"]
 
+TRAINING = "training"  # the folder of checkpoints, until the report is written
 NUM_DRAWS = 10_000
 NUM_PREDICTIVE = 1000
 NUM_C2ST = 2000
@@ -54,7 +55,7 @@ def run(
         study: Model, data and baseline.
         out: Folder for ``simulations/``, ``posterior.retrodict``, ``samples.nc``,
             ``summary.json`` and ``report.html``. Simulations that are there already
-            are used.
+            are used, and a training that was interrupted there goes on.
         seed: Seed of everything.
         budget: Number of training simulations; the study's own by default.
         with_baseline: Also compute the study's classical baseline.
@@ -69,6 +70,7 @@ def run(
         ModelError: If the study has no observation or its simulator cannot run.
         DataError: If observation or simulations cannot be used.
         StorageError: If ``out`` cannot be written.
+        InterruptedRun: On Ctrl-C; the same call continues.
     """
     model, out = study.model, Path(out)
     check_seed(seed)
@@ -81,7 +83,7 @@ def run(
         folder = out / "simulations"
         sims = simulate(model, budget, seed=seed, out=folder, workers=workers)
         check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
-    posterior = posterior or train(study, sims, seed)
+    posterior = posterior or train(study, sims, seed, out / TRAINING)
     timings["train_s"] = posterior.record.train_s
     timings["compile_s"] = posterior.record.compile_s
     posterior.save(out / "posterior.retrodict")
@@ -121,15 +123,24 @@ def run(
     return result
 
 
-def train(study: Study, sims: Simulations, seed: int) -> Posterior:
+def train(
+    study: Study, sims: Simulations, seed: int, kept: Path | None = None
+) -> Posterior:
     """Train with the settings of the study, which are the default ones if it has none.
 
     A study that names settings trains with exactly these: nothing is raced.
+
+    Args:
+        study: What is studied.
+        sims: Its simulations.
+        seed: Seed of the training.
+        kept: Folder of the checkpoints.
     """
-    if not study.training:
-        return fit(sims, seed=seed)
     default = default_settings(sims.num_ok, study.model.targets.unconstrained_dim)
-    return fit(sims, seed=seed, settings=replace(default, **study.training))
+    with checkpointing(kept):
+        if not study.training:
+            return fit(sims, seed=seed)
+        return fit(sims, seed=seed, settings=replace(default, **study.training))
 
 
 def observation_draws(
@@ -218,11 +229,12 @@ def compare(
 
 
 def write_files(result: Result) -> None:
-    """Write ``samples.nc``, ``summary.json`` and ``report.html``."""
+    """Write ``samples.nc``, ``summary.json`` and ``report.html``; then all is safe."""
     write_samples(result)
     body = json.dumps(result.summary, indent=1, allow_nan=False)
     write_atomic(result.out / "summary.json", (body + "\n").encode())
     write_report(result.out / "report.html", report_content(result))
+    forget_checkpoints(result.out / TRAINING)
 
 
 def _attempt(what: str, action: Callable[[], Any]) -> Any:

@@ -17,28 +17,22 @@ from source import PACKAGE
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
-# The program itself, with a small network; it says on stderr when training begins.
+# The program itself, with a small network that is kept every tenth of a second.
 PROGRAM = """
-import sys
+import os
 from functools import partial
 import retrodict.workflow as workflow
 from retrodict.cli import main
 from retrodict.posterior import fit
 from retrodict.training import Settings
 
-def announced(sims, *, seed):
-    if "--train-long" in sys.argv:
-        sys.argv.remove("--train-long")
-        print("TRAINING", file=sys.stderr, flush=True)
-        return fit(sims, seed=seed, settings=Settings(num_members=1, epochs=10**6))
-    return fit(sims, seed=seed, settings=Settings(num_members=1, epochs=3))
-
-workflow.fit = announced
+settings = Settings(num_members=1, epochs=int(os.environ["EPOCHS"]))
+workflow.fit = partial(fit, settings=settings)
+workflow.checkpointing = partial(workflow.checkpointing, seconds=0.1)
 workflow.validate = partial(
     workflow.validate, num_simulations=60, num_samples=64
 )
-arguments = [word for word in sys.argv[1:] if word != "--train-long"]
-main(arguments)
+main()
 """
 
 SLOW = """
@@ -65,7 +59,7 @@ def start(tmp_path: Path):
     path = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])
     started = []
 
-    def call(*words: str, pause: float = 0.0) -> subprocess.Popen[str]:
+    def call(*words: str, pause: float = 0.0, epochs: int = 3) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", PROGRAM, "run", "slow.py", "--out", "out"]
         process = subprocess.Popen(
             [*command, "--budget", "200", "--workers", "2", "--json", *words],
@@ -73,7 +67,12 @@ def start(tmp_path: Path):
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path, "PAUSE": str(pause)},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "PAUSE": str(pause),
+                "EPOCHS": str(epochs),
+            },
         )
         started.append(process)
         return process
@@ -130,25 +129,37 @@ def test_while_simulating(start, tmp_path: Path, number: int):
     assert rows_done(tmp_path / "out") == 200
 
 
-def test_while_training(start, tmp_path: Path):
-    process = start("--train-long")
-    assert process.stderr.readline() == "TRAINING\n"
-    time.sleep(5)  # compiling or training by now
-    process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_training(start, tmp_path: Path, number: int):
+    """The training is kept, and the same command goes on to the same answer."""
+    process, training = start(epochs=1000), tmp_path / "out" / "training"
+    while process.poll() is None and not list(training.rglob("*.safetensors")):
+        time.sleep(0.1)
+    process.send_signal(number)
     code, out, err = finish(process)
     assert (code, out) == (75, "")
     assert err == (
-        "retrodict: error: Interrupted. Finished simulations are kept; the same "
-        "command continues.\n"
+        "retrodict: error: Interrupted. The training is safe in out/training; the "
+        "same command continues it.\n"
     )
     kept = times_of_blocks(tmp_path / "out")
     assert len(kept) == 1
     assert not (tmp_path / "out" / "posterior.retrodict").exists()
+    epoch = max(int(path.name[:6]) for path in training.rglob("*.safetensors"))
+    assert 0 < epoch < 1000
 
-    code, out, err = finish(start())
+    code, out, err = finish(start(epochs=1000))
     assert code == 0, err
+    assert err == ""
     assert times_of_blocks(tmp_path / "out") == kept
-    assert json.loads(out)["budget"] == 200
+    assert not training.exists()
+    if number == signal.SIGTERM:
+        return
+    code, other, err = finish(start("--out", "other", epochs=1000))
+    assert code == 0, err
+    first, second = json.loads(out), json.loads(other)
+    assert first["parameters"] == second["parameters"]
+    assert first["validation"] == second["validation"]
 
 
 def test_second_signal_ends_at_once(start, tmp_path: Path):

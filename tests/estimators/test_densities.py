@@ -156,17 +156,34 @@ def test_gradients_stay_finite_far_away(name, dim):
 @DIMS
 def test_every_weight_learns(name, dim):
     density = moved_density(name, dim, 0.1)
-    values = np.random.default_rng(3).standard_normal((64, dim)).astype(np.float32)
+    rng = np.random.default_rng(3)
+    values = jnp.asarray(rng.standard_normal((64, dim)), jnp.float32)
     conditions = np.random.default_rng(4).standard_normal((64, COND_DIM))
 
     def loss(density):
-        keys = jr.split(jr.key(0), 64)
         conditions_32 = jnp.asarray(conditions, jnp.float32)
-        return jax.vmap(density.loss)(keys, values, conditions_32).mean()
+        return density.loss_rows(jr.key(0), values, conditions_32).mean()
 
     for leaf in jax.tree.leaves(eqx.filter_jit(eqx.filter_grad(loss))(density)):
         assert np.isfinite(leaf).all()
         assert (np.asarray(leaf) != 0).any()
+
+
+@NAMES
+def test_many_values_are_treated_as_one(name):
+    """Batches, with one condition or one each, against one value at a time."""
+    density = moved_density(name, 3)
+    rng = np.random.default_rng(6)
+    noise = jnp.asarray(rng.standard_normal((8, density.noise_dim)), jnp.float32)
+    values = jnp.asarray(rng.standard_normal((8, 3)), jnp.float32)
+    each = jnp.asarray(rng.standard_normal((8, COND_DIM)), jnp.float32)
+    for conditions, axes in ((each, (0, 0)), (jnp.asarray(CONDITION), (0, None))):
+        expected = jax.jit(jax.vmap(density.log_prob, axes))(values, conditions)
+        found = eqx.filter_jit(density.log_prob_rows)(values, conditions)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        expected = jax.jit(jax.vmap(density.from_base, axes))(noise, conditions)
+        found = eqx.filter_jit(density.from_base_rows)(noise, conditions)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @NAMES
@@ -209,9 +226,8 @@ def test_matching_the_flow_finds_the_density():
 
     def loss(weights, key, batch):
         density = eqx.combine(weights, fixed)
-        keys = jr.split(key, len(batch))
-        each = jax.vmap(density.loss, (0, 0, None))(keys, batch, jnp.asarray(CONDITION))
-        return each.mean()
+        conditions = jnp.tile(CONDITION, (len(batch), 1))
+        return density.loss_rows(key, batch, conditions).mean()
 
     def step(carry, key):
         weights, state = carry

@@ -146,7 +146,7 @@ def test_what_is_not_declared_missing_is_refused():
     model = rd.Model(
         rd.Prior(center=dist.Normal(jnp.zeros(2), 3.0)), _points, name="points"
     )
-    with pytest.raises(rd.ModelError, match="all of the first 20 .* NaN"):
+    with pytest.raises(rd.DataError, match=r"all of the first 20 .* NaN"):
         rd.simulate(model, 200, seed=0)
     gone = {"y": np.full((POINTS, 2), np.nan)}
     with pytest.raises(rd.DataError, match=r"x_obs\['y'\].*12.*missing=True"):

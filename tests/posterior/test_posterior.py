@@ -356,7 +356,27 @@ def test_failed_simulations_are_left_out_counted_and_told(linear_simulations):
     assert posterior.record.counts == {"ok": 255, "nonfinite": 45}
     codes = [w.code for w in posterior.at(MEAN @ DESIGN).warnings]
     assert codes == ["W-failed-simulations"]
-    assert "15.0%" in posterior.at(MEAN @ DESIGN).warnings[0].message
+    message = posterior.at(MEAN @ DESIGN).warnings[0].message
+    assert "15.0% of the simulations failed (45 nonfinite)" in message
+    assert "no dependence on theta was found" in message
+    assert posterior.record.dataset == part.fingerprint()
+
+
+def test_failures_that_depend_on_theta_are_said_and_remembered(
+    linear_simulations, tmp_path, capfd
+):
+    part = linear_simulations[:300]
+    bad = part.targets[:, 0] > np.quantile(part.targets[:, 0], 0.85)
+    part = dataclasses.replace(part, status=bad.astype(np.int8))
+    rd.fit(part, settings=BOUNDED_SETTINGS).save(tmp_path / "a.retrodict")
+    said = capfd.readouterr().err
+    assert "W-failed-simulations: 15.0%" in said
+    assert "depends on theta (AUC 1.00" in said
+    posterior = rd.load(tmp_path / "a.retrodict")
+    assert posterior.record.failures["auc"] > 0.9
+    warning = posterior.at(MEAN @ DESIGN).warnings[-1]
+    assert warning.code == "W-failed-simulations"
+    assert "the prior restricted to where the simulator runs" in warning.message
 
 
 def test_too_many_failures_or_too_few_rows_are_refused(linear_simulations):

@@ -3,6 +3,7 @@
 Each test is a short slice of what ``make test-faults-coordinator`` does in full.
 """
 
+import re
 import signal
 import time
 
@@ -21,6 +22,7 @@ from retrodict._core.errors import StorageError
 from retrodict.model import load_study
 from retrodict.simulations import Pool, campaign_status, simulate, verify
 from retrodict.simulations.store import Folder
+from source import sources
 
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -54,7 +56,7 @@ def test_kills_at_random_times(model_file, tmp_path, record_property):
         print(f"F1: {killed} kills, {done[-1]} rows safe", flush=True)
         # however fast the machine is, the kills are spread over the whole campaign
         behind = done[-1] / ROWS < killed / KILLS
-        window = min(window * 1.2, 20.0) if behind else max(window / 1.2, 0.1)
+        window = min(window * 1.1, 8.0) if behind else max(window / 1.5, 0.05)
         if done[-1] == ROWS:
             break
     assert_no_orphans(str(model_file.parent))
@@ -102,6 +104,18 @@ def test_a_kill_at_a_named_point(point, model_file, tmp_path):
     model = load_study(f"{model_file}:steady").model
     resumed = simulate(model, 300, out=out)
     assert_byte_equal(resumed, simulate(model, 300, executor=Pool(1)))
+
+
+def test_every_point_is_broken():
+    """F2: a new point of the protocol must be broken too."""
+    named = {
+        name
+        for source in sources().values()
+        for name in re.findall(r'reached\("([a-z.]+)"\)', source.text)
+        if source.room in {"simulations", "_core"}
+    }
+    broken = {point.partition(":")[0] for point in POINTS}
+    assert named == broken | {"recover.adopted"}
 
 
 def test_the_points_exist(model_file, tmp_path):

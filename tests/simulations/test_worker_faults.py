@@ -41,10 +41,10 @@ def statuses(simulations) -> np.ndarray:
 
 
 def killer(mark: str, stop: threading.Event, wanted: int, kills: list[int]) -> None:
-    """Kill random workers until ``wanted`` are dead."""
+    """Kill random workers, two to ten a second, until ``wanted`` are dead."""
     rng = np.random.default_rng(3)
     while len(kills) < wanted and not stop.is_set():
-        time.sleep(rng.uniform(0.02, 0.1))
+        time.sleep(rng.uniform(0.1, 0.5))
         victims = orphans(mark)
         if victims:
             pid = victims[rng.integers(len(victims))]
@@ -56,11 +56,14 @@ def killer(mark: str, stop: threading.Event, wanted: int, kills: list[int]) -> N
 
 
 def test_workers_are_killed(load, tmp_path, monkeypatch):
-    """F3: only the victims are tried again, and the rows are those of a quiet run."""
-    wanted, rows = (500, 2000) if FULL else (8, 120)
+    """F3: only the victims are tried again, and the rows are those of a quiet run.
+
+    A row is given up after six deaths of its worker: with these times one of 10^5 is.
+    """
+    wanted, rows = (500, 2000) if FULL else (6, 60)
     model = load("steady")
     quiet = simulate(model, rows, executor=Pool(2))
-    monkeypatch.setenv("PAUSE", "0.02" if FULL else "0.1")
+    monkeypatch.setenv("PAUSE", "0.1")
     stop, kills = threading.Event(), []
     mark = str(tmp_path / "model" / "simulator.py")
     thread = threading.Thread(target=killer, args=(mark, stop, wanted, kills))
@@ -72,7 +75,7 @@ def test_workers_are_killed(load, tmp_path, monkeypatch):
         thread.join()
     assert_byte_equal(quiet, stormy)
     print(f"F3: {len(kills)} kills of workers in {rows} rows, all rows delivered")
-    assert len(kills) >= (wanted // 5 if FULL else 2)
+    assert len(kills) >= (wanted if FULL else 2)
     assert_no_orphans(mark)
 
 

@@ -104,6 +104,21 @@ def resume(
     _simulate(study.model, folder, facts, _executor(facts), (quiet, as_json))
 
 
+@simulate_app.command("cancel")
+def cancel(folder: Folder, as_json: Json = False) -> None:
+    """Give up the rows that are still missing; what is there can be used."""
+    from ..simulations import campaign_status, recall
+    from ..simulations import cancel as give_up
+
+    facts = recall(folder)
+    study = steps.load(facts["model"])
+    count = give_up(study.model, facts["num"], out=folder, seed=facts["seed"])
+    if as_json:
+        typer.echo(json.dumps(campaign_status(folder)["counts"]))
+    else:
+        talk(f"{count} rows cancelled.")
+
+
 @simulate_app.command("status")
 def status(folder: Folder, as_json: Json = False) -> None:
     """Count the simulations of a campaign by status, also while it runs."""

@@ -36,9 +36,30 @@ def print_answer(
     baseline = summary.get("baseline", {})
     other = {**baseline.get("parameters", {}), **baseline.get("derived", {})}
     print_parameters(everything, other, baseline.get("method", ""))
-    for rival in baseline.get("rivals", []):
-        _console().print(Text(f"\n{rival['method']}:"))
-        print_parameters({**rival["parameters"], **rival["derived"]}, {})
+    if baseline.get("rivals"):
+        _print_methods(everything, [baseline, *baseline["rivals"]])
+
+
+def _print_methods(
+    own: Mapping[str, Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
+) -> None:
+    """Print mean and sd of every quantity under each method, in one table."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("mean ± sd", overflow="fold")
+    answers = [own, *({**o["parameters"], **o["derived"]} for o in others)]
+    for title in ["NPE", *(str(o["method"]) for o in others)]:
+        table.add_column(Text(title), justify="right")
+    for name in own:
+        cells = [
+            f"{_number(a[name]['mean'])} ± {_number(a[name]['sd'])}"
+            if name in a
+            else ""
+            for a in answers
+        ]
+        table.add_row(Text(name), *cells)
+    console = _console()
+    console.print()
+    console.print(table)
 
 
 def print_parameters(

@@ -163,17 +163,21 @@ def fit(
     training: Mapping[str, Any],
     quiet: bool,
 ) -> None:
-    """Train on a campaign and save the posterior."""
+    """Train on a campaign and save the posterior; go on where a signal ended it."""
     from .._core.choices import check_choice
     from ..bench.methods import EFFORTS
     from ..posterior import fit as train
     from ..simulations import simulate as simulate_rows
+    from ..training import checkpointing, forget_checkpoints
 
+    kept = out.with_name(f"{out.name}.training")
     check_choice("--effort", training["effort"], EFFORTS)
     with silence(quiet):
         sims = simulate_rows(study.model, num, seed=training["seed"], out=simulations)
-        posterior = train(sims, **training)
+        with checkpointing(kept):
+            posterior = train(sims, **training)
     posterior.save(out)
+    forget_checkpoints(kept)
     if not quiet:
         best = posterior.record.validation.min(axis=0).mean()
         talk(f"Saved {out}: held-out -log q = {best:.3f} nats.")

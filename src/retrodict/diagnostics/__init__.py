@@ -26,6 +26,7 @@ from .ratio import (
     num_context,
 )
 from .sbc import normal_scores, pit_values, sbc_ranks
+from .success import SuccessTest, logistic_regression, success_test
 from .tarp import tarp_levels, tarp_references
 
 
@@ -36,6 +37,7 @@ __all__ = [
     "LocalRatio",
     "OutlierReference",
     "OutlierResult",
+    "SuccessTest",
     "binomial_band",
     "c2st",
     "candidate_features",
@@ -52,12 +54,14 @@ __all__ = [
     "hpd_levels",
     "joint_ratio_test",
     "local_ratio_test",
+    "logistic_regression",
     "nearness",
     "normal_scores",
     "num_context",
     "pit_values",
     "sbc_ranks",
     "standardize",
+    "success_test",
     "summary_features",
     "tarp_levels",
     "tarp_references",

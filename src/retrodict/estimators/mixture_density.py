@@ -16,6 +16,8 @@ whitening; log-scales of components are kept within +-4 by a hyperbolic tangent,
 a component that shrinks onto one simulation has unbounded likelihood.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -88,7 +90,7 @@ class MixtureDensity(AbstractDensity):
         white, log_det = self.whitening.to_base(value, context, direct)
         logits, factors = self._components(context)
 
-        def one(mean: Array, log_diagonal: Array, lower: Array) -> Array:
+        def one(mean: Array, log_diagonal: Array, lower: Any) -> Array:
             noise = whiten(white - mean, log_diagonal, lower)
             return normal_log_prob(noise) + jnp.sum(log_diagonal)
 

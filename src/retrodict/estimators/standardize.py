@@ -7,7 +7,7 @@ entry by entry; series and images, whose structure that would destroy, by channe
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -105,6 +105,18 @@ class VectorScaler:
             for n in ("heavy", "logged", "shift")
         )
         return cls(plain, heavy, logged, shift, log, missing=True)
+
+    def without(self, blank: np.ndarray) -> "VectorScaler":
+        """Return a scaler that maps some entries to zero, as if they were constant.
+
+        Args:
+            blank: Which entries, ``(entries,)``.
+        """
+        plain = Affine(self.plain.mean, np.where(blank, 0.0, self.plain.scale))
+        kept = ~blank[self.logged]
+        log = Affine(self.log.mean[kept], self.log.scale[kept])
+        logged = self.logged & ~blank
+        return replace(self, plain=plain, logged=logged, log=log)
 
     @property
     def num_columns(self) -> int:

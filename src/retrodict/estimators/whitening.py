@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 from ._base import Dense, dense
 
 
-Rows = tuple[Float[Array, "columns ..."], ...]
+Rows = tuple[Float[Array, "_ ..."], ...]  # of different lengths
 
 
 class Whitening(eqx.Module):

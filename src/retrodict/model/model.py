@@ -145,6 +145,17 @@ class Model:
         model.observed = self._cleaned(observed)
         return model
 
+    def with_prior(self, prior: Prior) -> "Model":
+        """Return the same model with another prior.
+
+        Args:
+            prior: Of the same parameters.
+        """
+        model = copy.copy(self)
+        model.__dict__.pop("_draw_rows", None)  # compiled for the old one
+        model.prior = prior
+        return model
+
     def _cleaned(self, observed: Any) -> Any:
         cleaned = clean_observation(observed, self.maskable)
         series = cleaned if isinstance(cleaned, Mapping) else {"x": cleaned}

@@ -1,5 +1,7 @@
 """The prior: named numpyro distributions, or one numpyro model function."""
 
+import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +20,12 @@ from numpyro.infer.util import log_density
 from .._core.choices import did_you_mean
 from .._core.errors import ModelError
 from .describe import describe_distribution
+from .region import Region
 from .space import Field, Space, refuse_nan
 from .support import from_constraint
+
+
+MAX_DRAWS = 100_000  # of a restricted prior, for one theta
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,9 @@ class Prior:
             parameters or has no bijection, or if ``units`` or ``labels`` name a
             parameter that does not exist.
 
+    Attributes:
+        region: The part of parameter space it is restricted to, if it is.
+
     Example:
         >>> import numpyro.distributions as dist
         >>> prior = Prior(beta=dist.HalfNormal(1.0), units={"beta": "1/day"})
@@ -77,6 +86,7 @@ class Prior:
                 "Prior(beta=dist.HalfNormal(1.0))."
             )
         self._function = function
+        self.region: Region | None = None
         if function is None:
             self._sites = {k: _distribution(k, v) for k, v in distributions.items()}
         else:
@@ -104,8 +114,31 @@ class Prior:
         """Names of the parameters, in declared order."""
         return tuple(self._sites)
 
+    def restricted(self, region: Region) -> "Prior":
+        """Return this prior cut off outside a region, and normalized.
+
+        Args:
+            region: What is kept, with its mass under this prior.
+        """
+        prior = copy.copy(self)
+        prior.region = region
+        return prior
+
     def draw(self, key: Key[Array, ""]) -> dict[str, Array]:
         """Draw one theta; a pure function of ``key`` that can be compiled."""
+        region = self.region
+        if region is None:
+            return self._draw(key)
+
+        def again(state: tuple[Any, Any]) -> tuple[Any, Any]:
+            return state[0] + 1, self._draw(jr.fold_in(key, state[0]))
+
+        def outside(state: tuple[Any, Any]) -> Any:
+            return ~region.inside(state[1]) & (state[0] < MAX_DRAWS)
+
+        return jax.lax.while_loop(outside, again, (jnp.uint32(0), self._draw(key)))[1]
+
+    def _draw(self, key: Key[Array, ""]) -> dict[str, Array]:
         if self._function is None:
             return {
                 name: jnp.asarray(site.sample(_site_key(key, name)))
@@ -156,6 +189,12 @@ class Prior:
         Args:
             theta: One array per name.
         """
+        if self.region is not None:
+            base = self._log_density(theta) - math.log(self.region.mass)
+            return jnp.where(self.region.inside(theta), base, -jnp.inf)
+        return self._log_density(theta)
+
+    def _log_density(self, theta: Mapping[str, Array]) -> Array:
         if self._function is not None:
             return jnp.asarray(log_density(self._function, (), {}, dict(theta))[0])
         terms = [jnp.sum(s.log_prob(theta[k])) for k, s in self._sites.items()]
@@ -171,7 +210,7 @@ class Prior:
             Their joint prior; None if it is not known, because the parameters of a
             numpyro function may depend on each other.
         """
-        if self._function is not None:
+        if self._function is not None or self.region is not None:
             return self if set(names) == set(self.names) else None
         sites: Any = {name: self._sites[name] for name in names}
         return Prior(**sites)
@@ -179,6 +218,11 @@ class Prior:
     def describe(self) -> dict[str, str]:
         """Say in words how each parameter is distributed, for reports."""
         texts = {name: describe_distribution(s) for name, s in self._sites.items()}
+        if self.region is not None:
+            cut = f", cut to {self.region.describe()}"
+            whole = copy.copy(self)
+            whole.region = None
+            return {name: text + cut for name, text in whole.describe().items()}
         if self._function is None:
             return texts
         sites = _run(self._function, 1)

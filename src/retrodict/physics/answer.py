@@ -39,6 +39,21 @@ class Search:
 
 
 @dataclass(frozen=True, eq=False)
+class Waypoint:
+    """The parameters at one stage of a continuation.
+
+    Attributes:
+        u: Most probable unconstrained coordinates.
+        covariance: Their covariance, weights marginalized.
+        converged: Whether the search of this stage converged.
+    """
+
+    u: Float[np.ndarray, " dim"]
+    covariance: Float[np.ndarray, "dim dim"]
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
 class MapAnswer:
     """The MAP of a problem and the uncertainty of its parameters.
 
@@ -51,6 +66,7 @@ class MapAnswer:
         curvature: The inverse Hessian there.
         ensemble: Flat unknowns of the ensemble's members, ``(members, total)``.
         normal: The posterior of the parameters: normal in unconstrained coordinates.
+        path: The parameters at every stage of a continuation, the last included.
         seconds: Wall-clock time of the fit.
     """
 
@@ -62,6 +78,7 @@ class MapAnswer:
     curvature: Curvature
     ensemble: Float[np.ndarray, "members total"]
     normal: NormalInSpace
+    path: tuple[Waypoint, ...]
     seconds: float
 
     @property

@@ -13,12 +13,11 @@ problem, and with the exact Hessian where it is affordable.
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
 
-from .gauss_newton import add_rest
+from .gauss_newton import GaussNewton, Task
 from .problem import Objective
 
 
@@ -59,24 +58,23 @@ class Curvature:
         return self.scale[start:, None] * inverse
 
 
-def curvature(objective: Objective, z: Float[Array, " total"]) -> Curvature:
+def curvature(solver: GaussNewton, z: Float[Array, " total"], task: Task) -> Curvature:
     """Measure the curvature at a minimum in unconstrained coordinates.
 
     Where the Hessian is not positive definite (no minimum, or a direction that nothing
     determines) its eigenvalues are kept above 1e-12 of the largest.
     """
+    objective = solver.objective.on(task.rows)
     dim, total = objective.problem.dim, z.size
     if total <= EXACT_UP_TO or not all(objective.normal):
         rows = _square_root(_hessian(objective, z))
     else:
-        jacobian = np.asarray(jax.jit(objective.jacobian)(z))
-        zero = jnp.zeros((total, total)), jnp.zeros(total)
-        one = jnp.ones(())
-        rest = np.asarray(jax.jit(lambda z: add_rest(objective, z, zero, one)[0])(z))
+        model = solver.linearized(z, task._replace(volume=1.0))
+        rest = np.asarray(model.rest)
         head = np.zeros((dim, total))
         head[:, :dim] = _square_root(rest[:dim, :dim])
         tail = np.diag(np.sqrt(np.diag(rest)))[dim:]
-        rows = np.concatenate([jacobian, head, tail])
+        rows = np.concatenate([np.asarray(model.jacobian), head, tail])
     ordered = np.roll(rows, -dim, axis=1)
     scale = 1 / np.maximum(np.linalg.norm(ordered, axis=0), 1e-150)
     root = np.asarray(np.linalg.qr(ordered * scale, mode="r"))

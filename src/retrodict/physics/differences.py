@@ -77,7 +77,7 @@ class March:
         equation: ``(jet, theta) -> u_t - F``, ``(components,)``.
         constrain: Hard constraints; at ``t`` = start they give the initial state, at
             the ends of space the boundary values.
-        components: Components of the field.
+        channels: Size of what the constraints are given, zeros.
         nodes: Nodes in space.
         step: Longest step in time.
     """
@@ -87,14 +87,14 @@ class March:
         domain: Mapping[str, tuple[float, float]],
         equation: Equation,
         constrain: Constrain,
-        components: int,
+        channels: int,
         *,
         nodes: int,
         step: float,
     ):
         self.axes = tuple(domain)
         self.equation, self.constrain = equation, constrain
-        self.step, self.components = step, components
+        self.step, self.channels = step, channels
         self.start = domain["t"][0]
         space = [name for name in domain if name != "t"]
         self.space = space[0] if space else None
@@ -152,7 +152,7 @@ class March:
         return u.at[jnp.array([0, -1])].set(ends)
 
     def _constrained(self, t: Array, raw: Array, positions: np.ndarray) -> Array:
-        raws = jnp.broadcast_to(raw, (self.components,))
+        raws = jnp.broadcast_to(raw, (self.channels,))
         return jax.vmap(lambda p: self.constrain(self._point(t, p), raws))(
             jnp.asarray(positions, float)
         )

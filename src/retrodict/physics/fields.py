@@ -8,7 +8,7 @@ Source: Lagaris, Likas and Fotiadis (1998), arXiv:physics/9705023.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -57,6 +57,33 @@ def init_mlp(key: Key[Array, ""], sizes: Sequence[int]) -> Layers:
     return layers
 
 
+def draw_features(
+    key: Key[Array, ""],
+    dim: int,
+    widths: Sequence[int],
+    slopes: tuple[float, float],
+) -> Layers:
+    r"""Draw hidden layers that are kept: steps of every width at every place of a box.
+
+    The first layer is :math:`\tanh(a \cdot (x - c))` with centers spread over the box
+    :math:`[-1.1, 1.1]^d`, directions even and :math:`\log |a|` even within ``slopes``.
+
+    Source: random-feature collocation, as in Dong and Li (2021), Comput. Methods Appl.
+    Mech. Eng. 387:114129; slopes of several sizes are ours.
+    """
+    key_first, key_rest = jr.split(key)
+    keys = jr.split(key_first, 3)
+    first = widths[0]
+    direction = jr.normal(keys[0], (first, dim), float)
+    direction /= jnp.linalg.norm(direction, axis=1, keepdims=True)
+    low, high = np.log(slopes)
+    slope = jnp.exp(jr.uniform(keys[1], (first, 1), float, low, high))
+    center = jr.uniform(keys[2], (first, dim), float, -1.1, 1.1)
+    matrix = slope * direction
+    layer = (matrix, -jnp.sum(matrix * center, axis=1))
+    return [layer, *init_mlp(key_rest, widths)] if len(widths) > 1 else [layer]
+
+
 def apply_mlp(layers: Layers, x: Float[Array, " in"]) -> Float[Array, " out"]:
     """Evaluate the network at one input."""
     for matrix, bias in layers[:-1]:
@@ -71,25 +98,33 @@ class NetworkField:
 
     Attributes:
         domain: Ends of each axis, by name, in order.
-        components: Number of components of the field.
+        channels: Number of outputs of the network.
         constrain: ``(point, raw) -> u``, the hard constraints.
         hidden: Widths of the hidden layers.
+        inputs: Axes that the network sees.
+        kept: Hidden layers that are no unknowns: those of the output layer alone are.
     """
 
     domain: Mapping[str, tuple[float, float]]
-    components: int
+    channels: int
     constrain: Constrain
     hidden: tuple[int, ...]
+    inputs: tuple[str, ...]
+    kept: Layers = field(default_factory=list)
 
     def init(self, key: Key[Array, ""]) -> Layers:
-        """Draw weights."""
-        return init_mlp(key, (len(self.domain), *self.hidden, self.components))
+        """Draw weights; those of an output layer on kept features are zero."""
+        if self.kept:
+            shape = self.channels, self.hidden[-1]
+            return [(jnp.zeros(shape), jnp.zeros(self.channels))]
+        return init_mlp(key, (len(self.inputs), *self.hidden, self.channels))
 
     def __call__(self, weights: Layers, point: Float[Array, " dim"]) -> Array:
         """Evaluate the field ``(components,)`` at one point."""
-        ends = np.array(list(self.domain.values()))
+        ends = np.array([self.domain[axis] for axis in self.inputs])
         middle, half = ends.mean(1), np.diff(ends)[:, 0] / 2
-        raw = apply_mlp(weights, (point - middle) / half)
+        seen = point[np.array([list(self.domain).index(a) for a in self.inputs])]
+        raw = apply_mlp([*self.kept, *weights], (seen - middle) / half)
         return self.constrain(named(self.domain, point), raw)
 
     def jet(

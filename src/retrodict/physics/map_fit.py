@@ -1,6 +1,9 @@
 """``map_fit``: the most probable parameters and functions, and how sure they are."""
 
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +16,16 @@ from .._core.errors import ModelError
 from .._core.progress import progress
 from .._core.seeds import check_seed, stream_key
 from ..model import Space
-from .answer import MapAnswer, Search
+from .answer import MapAnswer, Search, Waypoint
 from .curvature import Curvature, curvature
-from .gauss_newton import GaussNewton, Tolerance, search
+from .gauss_newton import GaussNewton, Task, search
 from .gaussian import NormalInSpace
 from .general import bfgs, descend
 from .problem import Objective, Problem
+
+
+Stage = Callable[[Any, Any], Problem]
+EARLY = 0.1  # nats, the tolerance of all stages but the last
 
 
 def map_fit(
@@ -30,6 +37,7 @@ def map_fit(
     members: int = 0,
     start: Float[np.ndarray, " total"] | None = None,
     tolerance: float = 1e-10,
+    stages: Sequence[Stage] = (),
 ) -> MapAnswer:
     """Maximize a log-posterior over parameters and weights, in float64.
 
@@ -49,6 +57,9 @@ def map_fit(
             problem it is an exact posterior draw. 0: Laplace.
         start: Where to start, flat, as :attr:`MapAnswer.z` of an earlier answer.
         tolerance: Predicted decrease, in nats, at which the search has converged.
+        stages: Continuation. ``problem`` is solved first, to a tenth of a nat; each
+            stage then makes the next problem from the parameters and weights found,
+            which may differ in the rows of its terms only. The last one is answered.
 
     Returns:
         The answer; whether the search converged is one of its attributes.
@@ -70,7 +81,6 @@ def map_fit(
     use_compilation_cache()
     begun = time.perf_counter()
     key = stream_key(seed, "map_fit")
-    settings = Tolerance(tolerance, max_steps)
     with jax.enable_x64(True):
         if start is None:
             z = jnp.concatenate([problem.start_theta(), problem.start_weights(key)])
@@ -86,41 +96,64 @@ def map_fit(
             )
         if adam_steps or not squares:
             z = descend(objective.loss, z, adam_steps if squares else 1000)
-        solver = GaussNewton(objective, tolerance=settings)
-        found = _minimize(solver, z, squares)
-        center, shape = _laplace(solver, found, squares)
-        ensemble = _ensemble(key, objective, found.z, settings, members)
+        climb = Climb(GaussNewton(objective), squares)
+        task = Task(objective.rows, 0.0, tolerance, max_steps)
+        path = []
+        for stage in stages:
+            found = climb.run(z, task._replace(tolerance=max(EARLY, tolerance)))
+            path.append(_waypoint(climb, found, task))
+            z = jnp.asarray(found.z)
+            task = task._replace(
+                rows=[t.rows for t in stage(*objective.split(z)).terms]
+            )
+        found = climb.run(z, task)
+        center, shape = _laplace(climb, found, task)
+        ensemble = _ensemble(key, climb.solver, found.z, task, members)
         posterior = NormalInSpace(*_moments(problem, center, shape, ensemble))
-        return _answer(
-            objective, found, shape, ensemble, posterior, time.perf_counter() - begun
-        )
+        path.append(Waypoint(center[: problem.dim], shape.covariance, found.converged))
+        values = objective.on(task.rows), found, shape
+        answer = _answer(*values, ensemble=ensemble, normal=posterior, path=path)
+    return replace(answer, seconds=time.perf_counter() - begun)
 
 
-def _minimize(
-    solver: GaussNewton, z: Array, squares: bool, volume: float = 0.0
-) -> Search:
-    objective, settings = solver.objective, solver.tolerance
-    if not squares:
+@dataclass(frozen=True, eq=False)
+class Climb:
+    """The way to a maximum: Gauss-Newton for squares, BFGS for anything else."""
 
-        def loss(z: Array) -> Array:
-            return objective.loss(z, volume)
+    solver: GaussNewton
+    squares: bool
 
-        z, converged, steps = bfgs(loss, z, settings.max_steps)
-        return Search(np.asarray(z), converged, steps)
-    with progress("Fitting", total=settings.max_steps) as bar:
-        state = search(solver, z, bar, volume=volume)
-    return Search(np.asarray(state.z), bool(solver.converged(state)), int(state.steps))
+    def run(self, z: Float[Array, " total"], task: Task) -> Search:
+        """Search from ``z``."""
+        if not self.squares:
+            objective = self.solver.objective.on(task.rows)
+
+            def loss(z: Array) -> Array:
+                return objective.loss(z, task.volume)
+
+            z, converged, steps = bfgs(loss, z, int(task.max_steps))
+            return Search(np.asarray(z), converged, steps)
+        with progress("Fitting", total=int(task.max_steps)) as bar:
+            state = search(self.solver, z, task, bar)
+        converged = bool(self.solver.converged(state, task))
+        return Search(np.asarray(state.z), converged, int(state.steps))
+
+
+def _waypoint(climb: Climb, found: Search, task: Task) -> Waypoint:
+    shape = curvature(climb.solver, jnp.asarray(found.z), task)
+    dim = climb.solver.objective.problem.dim
+    return Waypoint(found.z[:dim], shape.covariance, found.converged)
 
 
 def _laplace(
-    solver: GaussNewton, found: Search, squares: bool
+    climb: Climb, found: Search, task: Task
 ) -> tuple[Float[np.ndarray, " total"], Curvature]:
     """Return the mode in unconstrained coordinates and the curvature there."""
-    problem, z = solver.objective.problem, jnp.asarray(found.z)
+    problem, z = climb.solver.objective.problem, jnp.asarray(found.z)
     fields = problem.prior.space.fields if problem.prior else ()
     if any(field.support.kind != "real" for field in fields):
-        z = jnp.asarray(_minimize(solver, z, squares, volume=1.0).z)
-    return np.asarray(z), curvature(solver.objective, z)
+        z = jnp.asarray(climb.run(z, task._replace(volume=1.0)).z)
+    return np.asarray(z), curvature(climb.solver, z, task)
 
 
 def _moments(
@@ -139,13 +172,14 @@ def _moments(
 
 def _ensemble(
     key: Key[Array, ""],
-    objective: Objective,
+    solver: GaussNewton,
     z: Float[np.ndarray, " total"],
-    settings: Tolerance,
+    task: Task,
     members: int,
 ) -> Float[np.ndarray, "members total"]:
     """Fit once more per member, to data and priors with noise added."""
     found: list[np.ndarray] = []
+    objective = solver.objective
     theta = jnp.asarray(z[: objective.problem.dim])
     num_rows = jax.eval_shape(objective.residuals, jnp.asarray(z)).size
 
@@ -155,10 +189,10 @@ def _ensemble(
         anchor = jr.normal(key_weights, (objective.num_weights,), float)
         anchor /= jnp.sqrt(objective.precision)
         noise = jr.normal(key_rows, (num_rows,), float), anchor
-        solver = GaussNewton(objective, noise, settings)
+        noisy = GaussNewton(objective, noise)
         weights = objective.problem.start_weights(key_start)
-        start = solver.init(jnp.concatenate([theta, weights]))
-        return solver.advance(start, settings.max_steps).z
+        start = noisy.init(jnp.concatenate([theta, weights]), task)
+        return noisy.advance(start, task, task.max_steps).z
 
     with progress("Ensemble", total=members) as bar:
         for member in range(members):
@@ -171,9 +205,10 @@ def _answer(
     objective: Objective,
     found: Search,
     shape: Curvature,
+    *,
     ensemble: Float[np.ndarray, "members total"],
     normal: NormalInSpace,
-    seconds: float,
+    path: Sequence[Waypoint],
 ) -> MapAnswer:
     theta, weights = objective.split(jnp.asarray(found.z))
     values = objective.problem.log_densities(theta, weights)
@@ -186,7 +221,8 @@ def _answer(
         curvature=shape,
         ensemble=ensemble,
         normal=normal,
-        seconds=seconds,
+        path=tuple(path),
+        seconds=0.0,
     )
 
 

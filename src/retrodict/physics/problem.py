@@ -10,9 +10,9 @@ parameters; weight decay is their Gaussian prior: minimizing :math:`\frac1N \sum
 \sigma^2 / (N s_w^2)`, or :math:`\sigma^2 / (2 N s_w^2)` if the misfit is halved.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -183,6 +183,19 @@ class Objective:
             else jnp.zeros(0)
         )
 
+    @property
+    def rows(self) -> list[Any]:
+        """Rows of every term."""
+        return [term.rows for term in self.problem.terms]
+
+    def on(self, rows: Sequence[Any]) -> "Objective":
+        """Return the same objective with other rows of the same shapes."""
+        pairs = zip(self.problem.terms, rows, strict=True)
+        other = copy.copy(self)
+        terms = [replace(term, rows=those) for term, those in pairs]
+        other.problem = replace(self.problem, terms=terms)
+        return other
+
     def split(self, z: Float[Array, " total"]) -> tuple[dict[str, Array], Any]:
         """Return named parameters and weights at a flat vector."""
         dim = self.problem.dim
@@ -220,7 +233,7 @@ class Objective:
         parts = [self._term_jacobian(term, z) for term in self._normal_terms]
         return jnp.concatenate([*parts, jnp.zeros((0, z.size))])
 
-    @cached_property
+    @property
     def _normal_terms(self) -> list[Term]:
         pairs = zip(self.problem.terms, self.normal, strict=True)
         return [term for term, normal in pairs if normal]

@@ -14,7 +14,7 @@ Gauss-Newton in place of Adam and L-BFGS, noise scales in place of tuned loss we
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -30,7 +30,7 @@ from .._core.seeds import numpy_generator, stream_key
 from ..model import Prior
 from .answer import MapAnswer
 from .differences import Boundary, March, on_points
-from .fields import Constrain, Jet, NetworkField
+from .fields import Constrain, Jet, NetworkField, draw_features, named
 from .map_fit import map_fit
 from .problem import Problem
 from .term import Term
@@ -80,10 +80,14 @@ class Twin:
         sensors: What was measured.
         derivatives: Those that the equation uses, such as ``("t", "xx")``.
         components: Number of components of the field.
-        constrain: ``(point, raw) -> u``: hard boundary and initial conditions.
-        residual_sigma: Scale by which the equation may be violated, per component, or
-            the name of a parameter.
+        constrain: ``(point, raw) -> u``: hard boundary and initial conditions; ``raw``
+            is what the network says, ``(channels,)``, or zeros.
+        residual_sigma: Scale by which the equation may be violated, per component; or
+            the name of a parameter; or a function of the point, where a network cannot
+            follow, such as a corner at which initial and boundary values disagree.
         start: Where the search for parameters starts; the prior's median by default.
+        channels: Number of outputs of the network; ``components`` by default. More of
+            them can be the coefficients of functions that ``constrain`` knows.
     """
 
     domain: Mapping[str, tuple[float, float]]
@@ -93,8 +97,9 @@ class Twin:
     derivatives: tuple[str, ...] = ("t",)
     components: int = 1
     constrain: Constrain = field(default_factory=lambda: _free)
-    residual_sigma: Scale = 1e-4
+    residual_sigma: Scale | Callable[[Jet], Any] = 1e-4
     start: Mapping[str, Any] | None = None
+    channels: int | None = None
 
     def points(self, sensor: Sensor) -> Float[np.ndarray, "n dim"]:
         """Return the points of ``sensor`` as one array, axes in the domain's order."""
@@ -114,19 +119,31 @@ class Network:
 
     Attributes:
         hidden: Widths of the hidden layers.
+        deep: Whether the hidden layers are unknown too. By default they are drawn once
+            and kept, and the output layer alone is inferred.
+        slopes: Smallest and largest slope of kept features, per half the width of the
+            domain: a field that varies within a tenth of the domain needs about 20.
+        inputs: Axes that the network sees; all of them by default. Others can enter by
+            the twin's ``constrain``.
         collocation: Points at which the equation must hold.
         relax: One fit per entry, with the equation's scale multiplied by it: a loose
             equation first lets the network follow the data. Before each fit but the
             first, half of the points move to where the equation is violated most.
         weight_scale: Prior standard deviation of every weight.
         max_steps: Most iterations per round.
+        tolerance: Predicted decrease, in nats, at which the search has converged; 1e-4
+            puts every parameter within .014 posterior standard deviations.
     """
 
-    hidden: tuple[int, ...] = (16, 16, 16)
-    collocation: int = 300
-    relax: tuple[float, ...] = (1.0, 1.0)
-    weight_scale: float = 10.0
+    hidden: tuple[int, ...] = (250,)
+    deep: bool = False
+    slopes: tuple[float, float] = (0.5, 6.0)
+    inputs: tuple[str, ...] | None = None
+    collocation: int = 400
+    relax: tuple[float, ...] = (100.0, 10.0, 1.0)
+    weight_scale: float = 100.0
     max_steps: int = 60
+    tolerance: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -152,11 +169,13 @@ class FieldAnswer:
         fit: The MAP, as any posterior.
         field: ``(theta, weights, points) -> u``, ``(n, components)``; points are
             ``(n, dim)``, on a grid in time in increasing order.
+        relax: Factors of the equation's scale, one per entry of ``fit.path``.
     """
 
     method: str
     fit: MapAnswer
     field: Callable[[Any, Any, np.ndarray], Array]
+    relax: tuple[float, ...] = ()
 
     def predict(self, points: Float[np.ndarray, "n dim"]) -> np.ndarray:
         """Return the most probable field ``(n, components)`` at points."""
@@ -197,7 +216,10 @@ def fit_twin(
 
 
 def network_problem(
-    twin: Twin, settings: Network, points: Float[np.ndarray, "n dim"]
+    twin: Twin,
+    settings: Network,
+    points: Float[np.ndarray, "n dim"],
+    relax: float = 1.0,
 ) -> Problem:
     """Write a twin as a problem over weights and parameters.
 
@@ -205,15 +227,19 @@ def network_problem(
         twin: The twin.
         settings: Size of its network.
         points: Collocation points.
+        relax: Factor of the scale by which the equation may be violated.
     """
     field = _network_field(twin, settings)
 
-    def residual(theta: Any, weights: Any, point: Array) -> Any:
+    def residual(theta: Any, weights: Any, row: Any) -> Any:
+        point, factor = row
         jet = field.jet(weights, point, twin.derivatives)
         value = twin.equation(jet, theta)
-        return dist.Normal(0.0, _scale(twin.residual_sigma, theta)), value
+        sigma = _residual_scale(twin, theta, point)
+        return dist.Normal(0.0, factor * sigma), value
 
-    terms = [Term("residual", residual, points)]
+    factors = np.full(len(points), relax)
+    terms = [Term("residual", residual, (points, factors))]
     for name, sensor in zip(_sensor_names(twin), twin.sensors, strict=True):
 
         def data(theta: Any, weights: Any, row: Any, sensor: Sensor = sensor) -> Any:
@@ -259,20 +285,33 @@ def _fit_network(twin: Twin, settings: Network, seed: int) -> FieldAnswer:
     key = stream_key(seed, "collocation")
     field = _network_field(twin, settings)
     points = _uniform(key, twin, settings.collocation)
-    fit = None
-    for round_index, factor in enumerate(settings.relax):
-        if fit is not None:
-            points = _resample(jr.fold_in(key, round_index), twin, field, fit, points)
-        problem = network_problem(_relaxed(twin, factor), settings, points)
-        start = None if fit is None else fit.z
-        fit = map_fit(problem, seed=seed, max_steps=settings.max_steps, start=start)
-    assert fit is not None
+
+    def stage(index: int, factor: float) -> Any:
+        def following(theta: Any, weights: Any) -> Problem:
+            moved = _resample(
+                jr.fold_in(key, index), (twin, field), (theta, weights), points
+            )
+            return network_problem(twin, settings, moved, factor)
+
+        return following
+
+    # The scale of the equation that is inferred is not relaxed.
+    known = not isinstance(twin.residual_sigma, str)
+    relax = settings.relax if known else (1.0,)
+    first, *rest = relax
+    fit = map_fit(
+        network_problem(twin, settings, points, first),
+        seed=seed,
+        max_steps=settings.max_steps,
+        tolerance=settings.tolerance,
+        stages=[stage(index, factor) for index, factor in enumerate(rest)],
+    )
 
     def evaluate(theta: Any, weights: Any, where: np.ndarray) -> Array:
         del theta
         return jax.vmap(lambda p: field(weights, p))(jnp.asarray(where))
 
-    return FieldAnswer("network (PINN), Laplace", fit, evaluate)
+    return FieldAnswer("network (PINN), Laplace", fit, evaluate, relax)
 
 
 def _fit_grid(twin: Twin, grid: Grid, seed: int) -> FieldAnswer:
@@ -280,13 +319,6 @@ def _fit_grid(twin: Twin, grid: Grid, seed: int) -> FieldAnswer:
     fit = map_fit(grid_problem(twin, grid), seed=seed)
     method = "grid, Gauss-Newton, Laplace"
     return FieldAnswer(method, fit, lambda theta, _, where: solve(theta, where))
-
-
-def _relaxed(twin: Twin, factor: float) -> Twin:
-    """Multiply the scale of the equation, unless it is inferred."""
-    if isinstance(twin.residual_sigma, str):
-        return twin
-    return replace(twin, residual_sigma=np.asarray(twin.residual_sigma) * factor)
 
 
 def _solver(twin: Twin, grid: Grid) -> Callable[[Any, np.ndarray], Array]:
@@ -308,7 +340,7 @@ def _solver(twin: Twin, grid: Grid) -> Callable[[Any, np.ndarray], Array]:
         twin.domain,
         twin.equation,
         twin.constrain,
-        twin.components,
+        twin.channels or twin.components,
         nodes=grid.nodes,
         step=grid.step or (high - low) / 500,
     )
@@ -326,7 +358,16 @@ def _solver(twin: Twin, grid: Grid) -> Callable[[Any, np.ndarray], Array]:
 
 
 def _network_field(twin: Twin, settings: Network) -> NetworkField:
-    return NetworkField(twin.domain, twin.components, twin.constrain, settings.hidden)
+    inputs, kept = settings.inputs or tuple(twin.domain), []
+    if not settings.deep:
+        with jax.enable_x64(True):
+            key, size = stream_key(0, "features"), len(inputs)
+            kept = draw_features(key, size, settings.hidden, settings.slopes)
+            kept = [(np.asarray(a), np.asarray(b)) for a, b in kept]
+    channels = twin.channels or twin.components
+    return NetworkField(
+        twin.domain, channels, twin.constrain, settings.hidden, inputs, kept
+    )
 
 
 def _sensor_names(twin: Twin) -> list[str]:
@@ -337,6 +378,12 @@ def _sensor_names(twin: Twin) -> list[str]:
 
 def _scale(scale: Scale, theta: Any) -> Any:
     return theta[scale] if isinstance(scale, str) else scale
+
+
+def _residual_scale(twin: Twin, theta: Any, point: Array) -> Any:
+    if callable(twin.residual_sigma):
+        return twin.residual_sigma(named(twin.domain, point))
+    return _scale(twin.residual_sigma, theta)
 
 
 def _uniform(key: Key[Array, ""], twin: Twin, count: int) -> np.ndarray:
@@ -354,32 +401,28 @@ def _uniform(key: Key[Array, ""], twin: Twin, count: int) -> np.ndarray:
 
 def _resample(
     key: Key[Array, ""],
-    twin: Twin,
-    field: NetworkField,
-    fit: MapAnswer,
+    twin_and_field: tuple[Twin, NetworkField],
+    found: tuple[Any, Any],
     points: Float[np.ndarray, "n dim"],
 ) -> np.ndarray:
-    """Move half of the points to where the equation is violated most.
+    """Keep half of the points; put as many where the equation is violated most.
 
     Source: residual-based adaptive distribution, Wu et al. (2023), Comput. Methods
     Appl. Mech. Eng. 403:115671.
     """
+    (twin, field), (theta, weights) = twin_and_field, found
     key_where, key_pick = jr.split(key)
     ends = np.array(list(twin.domain.values()), float)
     unit = np.asarray(jr.uniform(key_where, (20 * len(points), len(ends))))
     candidates = ends[:, 0] + unit * np.diff(ends)[:, 0]
-    with jax.enable_x64(True):
-        theta = {k: jnp.asarray(v) for k, v in fit.theta.items()}
 
-        def violation(point: Array) -> Array:
-            value = twin.equation(
-                field.jet(fit.weights, point, twin.derivatives), theta
-            )
-            return jnp.sum((value / _scale(twin.residual_sigma, theta)) ** 2)
+    def violation(point: Array) -> Array:
+        value = twin.equation(field.jet(weights, point, twin.derivatives), theta)
+        return jnp.sum((value / _residual_scale(twin, theta, point)) ** 2)
 
-        squares = np.asarray(jax.jit(jax.vmap(violation))(jnp.asarray(candidates)))
-    weights = np.sqrt(squares)
-    share = weights / weights.mean() + 1.0
+    squares = np.asarray(jax.jit(jax.vmap(violation))(jnp.asarray(candidates)))
+    share = np.sqrt(squares)
+    share = share / share.mean() + 1.0
     noise = np.asarray(jr.gumbel(key_pick, (len(candidates),)))
     chosen = np.argsort(-(np.log(share) + noise))[: len(points) // 2]
     return np.concatenate([points[::2], candidates[chosen]])

@@ -5,6 +5,7 @@ from .fit import fit
 from .load import load
 from .posterior import Posterior
 from .refined import Refined, refine
+from .restricted import Restricted, restrict
 from .warnings import PosteriorWarning
 
 
@@ -13,8 +14,10 @@ __all__ = [
     "Posterior",
     "PosteriorWarning",
     "Refined",
+    "Restricted",
     "fit",
     "load",
     "refine",
+    "restrict",
     "summarize",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from .._core.errors import ArtifactError
 from ..diagnostics import OutlierReference
 from ..estimators import Affine, Estimator, VectorScaler
 from ..estimators.standardize import scaler_arrays, scaler_from_arrays
+from ..model import StructureKind
 from ..training import build_estimator
 from .archive import (
     from_json,
@@ -124,7 +125,7 @@ def _describe(parts: Parts) -> ArtifactSpec:
             shape=list(network.x_spec.shapes[name]),
             scaler="vector" if vector else "channel",
             columns=scaler.num_columns if isinstance(scaler, VectorScaler) else None,
-            kind=structure.kind,
+            kind=cast(StructureKind, structure.kind),
             missing=structure.missing,
         )
     return ArtifactSpec(

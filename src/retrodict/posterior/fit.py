@@ -1,10 +1,9 @@
 """``fit``: from simulations to an amortized posterior."""
 
 import dataclasses
-import platform
+from pathlib import Path
 from typing import Literal
 
-import jax
 import jax.random as jr
 import numpy as np
 
@@ -12,18 +11,22 @@ from .._core.compilation import use_compilation_cache
 from .._core.errors import DataError
 from .._core.seeds import check_seed, stream_key
 from ..diagnostics import fit_outlier_reference
-from ..estimators import Affine, apply_scalers, fit_scalers
+from ..estimators import Affine, fit_scalers
 from ..model import complete_structures
 from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
     candidate_settings,
+    checkpointing,
     default_settings,
     train_ensemble,
 )
 from .network import Network
+from .packed import leading, standardized
 from .posterior import Posterior
+from .provenance import provenance, say_failures
 from .record import Record, XSpec
+from .screened import screen
 from .synthetic import Pairs, can_synthesize, with_synthetic
 from .warnings import flat_series
 
@@ -39,6 +42,7 @@ def fit(
     effort: Literal["auto", "fast"] = "auto",
     num_members: int | None = None,
     settings: Settings | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Posterior:
     """Train an ensemble of conditional normalizing flows on simulations.
 
@@ -55,6 +59,8 @@ def fit(
             over-confident.
         settings: Architecture and schedule, instead of those that ``effort`` and
             ``num_members`` stand for.
+        checkpoint: Folder to keep the training in: the same call goes on from there, to
+            the same bits, whatever ended the first. Delete it when you are done.
 
     Returns:
         The posterior for any observation of the same shape.
@@ -62,6 +68,8 @@ def fit(
     Raises:
         DataError: If more than 20 % of the simulations failed, or too few are left.
         ValueError: If ``effort`` is neither of its two words.
+        InterruptedRun: On Ctrl-C, with the training kept in ``checkpoint``. SIGTERM,
+            unless the program handles it, ends the process likewise, with code 75.
 
     Example:
         >>> short = Settings(num_members=1, epochs=2)
@@ -73,6 +81,8 @@ def fit(
     key = stream_key(check_seed(seed), "fit")
     good = simulations.ok()
     _check_failures(simulations)
+    facts = provenance(simulations)
+    say_failures(facts)
     model = simulations.model
     space = model.targets
     if len(good) < MIN_SIMULATIONS:
@@ -83,26 +93,30 @@ def fit(
     u = space.unconstrain(good.targets)
     scale = Affine.fit(u)
     _check_varying(scale, space.names)
-    series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
+    series = {k: np.asanyarray(v) for k, v in as_series(good.x).items()}
     shapes = {k: v.shape[1:] for k, v in series.items()}
     structure = complete_structures(model.structure, shapes)
-    scalers = fit_scalers(series, structure)
-    z = apply_scalers(scalers, series)
+    scalers = fit_scalers(leading(series), structure)
+    z = standardized(scalers, series)
     candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
     pairs = Pairs(scale.apply(u).astype(np.float32), series, scale, scalers)
-    trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
     complete = len(good) == len(simulations)  # the prior is that of the pairs
-    if settings is None and effort == "auto" and complete and can_synthesize(pairs):
-        trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
+    with checkpointing(checkpoint):
+        trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
+        fewer = screen(pairs) if settings is None and effort == "auto" else None
+        if fewer is not None:
+            fewer_z = standardized(fewer.scalers, series)
+            other = train_ensemble(key, pairs.value, fewer_z, candidates)
+            if other.score < trained.score:
+                trained, pairs, z = other, fewer, fewer_z
+        if settings is None and effort == "auto" and complete and can_synthesize(pairs):
+            trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
     chosen = trained.settings
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
     record = Record(
-        model_name=model.name,
+        **facts,
         seed=seed,
         settings=dataclasses.asdict(chosen),
-        num_simulations=len(simulations),
-        counts=simulations.counts,
-        simulation_seed=simulations.seed,
         train=np.nan * trained.train if not_nats(chosen) else trained.train + shift,
         validation=trained.validation + shift,
         skipped=tuple(int(n) for n in trained.skipped),
@@ -110,17 +124,15 @@ def fit(
         train_s=trained.train_s,
         prior_mean=good.targets.mean(0),
         prior_sd=good.targets.std(0),
-        prior_text=model.prior.describe(),
-        versions=versions(),
     )
     x_spec = XSpec(
         shapes=shapes,
         single=not isinstance(good.x, dict),
         structure=structure,
     )
-    network = Network(trained.members, chosen, space, x_spec, scalers, scale)
+    network = Network(trained.members, chosen, space, x_spec, pairs.scalers, scale)
     key_reference = stream_key(seed, "reference")
-    reference = fit_outlier_reference(key_reference, flat_series(z))
+    reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     return Posterior(network, reference, record, (preview, good.targets[:8]))
 
@@ -141,26 +153,14 @@ def not_nats(settings: Settings) -> bool:
     return settings.density == "flow_matching"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version(), "jax": jax.__version__}
-    for name in ("retrodict", "numpy", "equinox", "optax", "numpyro"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
-
-
 def _check_failures(simulations: Simulations) -> None:
     failed = 1 - simulations.num_ok / len(simulations)
     if failed > MAX_FAILED_FRACTION:
         raise DataError(
             f"simulations: {failed:.0%} failed ({simulations.failures}); Expected at "
             f"most {MAX_FAILED_FRACTION:.0%}. What is left would describe another "
-            "prior: mend the simulator, or narrow the prior to where it runs."
+            "prior: mend the simulator, or narrow the prior to where it runs "
+            "(retrodict.restrict)."
         )
 
 

@@ -22,8 +22,11 @@ class Record:
         num_simulations: Rows it was given, failed ones included.
         counts: Number of rows per status.
         simulation_seed: Seed of the simulations.
-        train: Training loss ``(epochs, members)``: mean -log q(theta|x), nats; NaN where
-            training minimizes something else, as flow matching does.
+        dataset: SHA-256 of the simulations.
+        failures: ``fraction`` of rows that failed; ``auc`` and ``p_value`` of a
+            classifier of success by theta, where enough rows failed.
+        train: Training loss ``(epochs, members)``: mean -log q(theta|x), nats; NaN
+            where training minimizes something else, as flow matching does.
         validation: Validation loss ``(epochs, members)``, likewise.
         skipped: Non-finite steps each member skipped.
         compile_s: Seconds of compilation.
@@ -40,6 +43,8 @@ class Record:
     num_simulations: int
     counts: Mapping[str, int]
     simulation_seed: int
+    dataset: str
+    failures: Mapping[str, float]
     train: np.ndarray
     validation: np.ndarray
     skipped: tuple[int, ...]

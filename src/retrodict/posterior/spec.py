@@ -209,6 +209,8 @@ class TrainingSpec(AbstractSpec):
     num_simulations: Annotated[int, Bounded(ge=1, le=2**63 - 1)]
     counts: dict[Name, Count]
     simulation_seed: Count
+    dataset: Annotated[str, Bounded(pattern="[0-9a-f]{64}", max_length=64)]
+    failures: dict[Name, float]
     skipped: list[Count]
     compile_s: float
     train_s: float

@@ -7,8 +7,8 @@ kept only if it predicts theta better for real simulations that neither has seen
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax.random as jr
 import numpy as np
@@ -25,14 +25,16 @@ from ..training import (
 )
 
 
-NUM_SYNTHETIC = 20_000
+NUM_SYNTHETIC = 20_000  # at least
+PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
-MAX_SIMULATIONS = 3000  # measured to help at 1000; with more, training time counts
+MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
 MAX_MEMBERS = 5  # more average out what few simulations leave to chance; these are many
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
 
-class Pairs(NamedTuple):
+@dataclass(frozen=True)
+class Pairs:
     """Simulations as a network sees them, and how they were brought there.
 
     Attributes:
@@ -56,7 +58,7 @@ def can_synthesize(pairs: Pairs) -> bool:
         and np.isfinite(series).all()
         for name, series in pairs.x.items()
     )
-    columns = sum(series[0].size for series in pairs.x.values())
+    columns = sum(int(keep.sum()) for keep in _informative(pairs).values())
     few = len(pairs.value) <= MAX_SIMULATIONS
     return vectors and few and columns <= MAX_COLUMNS
 
@@ -77,9 +79,15 @@ def with_synthetic(
     rest = np.setdiff1d(np.arange(len(pairs.value)), held_out)
     names = sorted(pairs.x)
     columns = join_columns(pairs.x)
-    likelihood = fit_surrogate(key_likelihood, pairs.value[rest], columns[rest])
-    value = pairs.scale.apply(_draw_targets(key_theta, model)).astype(np.float32)
-    drawn = likelihood.sample(key_x, value)
+    keep = np.concatenate([kept for _, kept in sorted(_informative(pairs).items())])
+    likelihood = fit_surrogate(
+        key_likelihood, pairs.value[rest], columns[rest][:, keep]
+    )
+    count = max(NUM_SYNTHETIC, PER_SIMULATION * len(rest))
+    value = pairs.scale.apply(_draw_targets(key_theta, model, count))
+    value = value.astype(np.float32)
+    drawn = columns[np.resize(rest, count)].astype(np.float64)
+    drawn[:, keep] = likelihood.sample(key_x, value)  # the others do not know theta
     ends = np.cumsum([pairs.x[name].shape[1] for name in names])[:-1]
     synthetic = dict(zip(names, np.split(drawn, ends, axis=1), strict=True))
     again = np.tile(rest, max(1, round(REAL_SHARE * len(value) / len(rest))))
@@ -99,13 +107,20 @@ def with_synthetic(
     )
 
 
+def _informative(pairs: Pairs) -> dict[str, np.ndarray]:
+    """Return which entries of each series the networks see."""
+    return {name: scaler.plain.scale > 0 for name, scaler in pairs.scalers.items()}
+
+
 def join_columns(series: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n columns"]:
     """Return the entries of all series side by side, in the order of their names."""
     return np.concatenate([series[name] for name in sorted(series)], axis=1)
 
 
-def _draw_targets(key: Key[Array, ""], model: Model) -> Float[np.ndarray, "n dim"]:
-    theta = model.prior.sample(key, NUM_SYNTHETIC)
+def _draw_targets(
+    key: Key[Array, ""], model: Model, count: int
+) -> Float[np.ndarray, "n dim"]:
+    theta = model.prior.sample(key, count)
     targets = model.flatten({**theta, **model.derived(theta)})
     return model.targets.unconstrain(targets)
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..diagnostics import ALARM_LEVEL, OutlierReference
+from .provenance import failure_words
 from .record import Record, XSpec
 
 
@@ -62,14 +63,14 @@ def observation_warnings(
                 "on this posterior.",
             )
         )
-    failed = 1 - record.counts.get("ok", 0) / record.num_simulations
-    if failed > 0.01:
+    words = failure_words(record.counts, record.failures)
+    if words:
         found.append(
             PosteriorWarning(
                 "W-failed-simulations",
-                f"{failed:.1%} of the simulations failed ({dict(record.counts)}); the "
-                "posterior is for the prior restricted to where the simulator runs.",
-                "Look at the parameters of the failed rows; mend the simulator there.",
+                words,
+                "Look at the parameters of the failed rows; mend the simulator there, "
+                "or leave that region out of the prior knowingly (retrodict.restrict).",
             )
         )
     return tuple(found)

@@ -88,10 +88,7 @@ def observation_rows(content: ReportContent) -> list[tuple[str, list[str]]]:
     return [
         (
             str(item["name"]),
-            [
-                f"{rounded(s['mean'], s['sd'])} ± {rounded(s['sd'], s['sd'])}"
-                for s in _both(item).values()
-            ],
+            [_plus_minus(entry) for entry in _both(item).values()],
         )
         for item in content.summary.get("observations") or ()
     ]
@@ -101,6 +98,33 @@ def observation_heads(content: ReportContent) -> list[str]:
     """Name the columns of :func:`observation_rows`."""
     items = content.summary.get("observations") or ()
     return list(_both(items[0])) if items else []
+
+
+def method_heads(content: ReportContent) -> list[str]:
+    """Name the columns of :func:`method_rows`: nothing where two methods are all."""
+    baseline = content.summary.get("baseline") or {}
+    rivals = baseline.get("rivals") or ()
+    every = ["NPE", baseline.get("method", ""), *(str(r["method"]) for r in rivals)]
+    return every if rivals else []
+
+
+def method_rows(content: ReportContent) -> list[tuple[str, list[str]]]:
+    """List mean ± sd of every quantity under each of several methods."""
+    baseline = content.summary.get("baseline") or {}
+    answers = [_both(content.summary), _both(baseline)]
+    answers += [_both(rival) for rival in baseline.get("rivals") or ()]
+    return [
+        (name, [_plus_minus(answer.get(name)) for answer in answers])
+        for name in answers[0]
+    ]
+
+
+def _plus_minus(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return ""
+    return (
+        f"{rounded(entry['mean'], entry['sd'])} ± {rounded(entry['sd'], entry['sd'])}"
+    )
 
 
 def _both(item: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -89,6 +89,7 @@ def _provenance(result: Result) -> dict[str, str]:
     facts = {"command": result.command} if result.command else {}
     facts |= {f"{name} version": text for name, text in record.versions.items()}
     facts["seed of the simulations"] = str(record.simulation_seed)
+    facts["simulations (SHA-256)"] = record.dataset
     facts["seed of the training"] = str(record.seed)
     for name, text in record.prior_text.items():
         facts[f"prior of {name}"] = text

@@ -79,6 +79,8 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "derived": answer.rows(content, "derived"),
         "baseline": bool(content.summary.get("baseline")),
         "scores": answer.score_lines(content),
+        "method_heads": answer.method_heads(content),
+        "method_rows": answer.method_rows(content),
         "observation_heads": answer.observation_heads(content),
         "observation_rows": answer.observation_rows(content),
         "pairs": draw.pairs(content),

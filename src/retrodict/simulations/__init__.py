@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .at import simulate_at
+    from .cancel import cancel
     from .cluster import Dask
     from .command import recall, remember
     from .damage import Damage, repair, verify
@@ -33,6 +34,7 @@ _HOMES = {
     "as_series": "dataset",
     "campaign_of": "run",
     "campaign_status": "status",
+    "cancel": "cancel",
     "check_shapes": "run",
     "compiled_simulator": "inline",
     "export": "exchange",
@@ -61,6 +63,7 @@ __all__ = [
     "as_series",
     "campaign_of",
     "campaign_status",
+    "cancel",
     "check_shapes",
     "compiled_simulator",
     "export",

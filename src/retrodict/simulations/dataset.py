@@ -1,8 +1,10 @@
 """The set of simulations: every row, good or failed, with its index and status."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,8 @@ import numpy as np
 from ..model import Model
 from .messages import STATUSES
 
+
+TAKEN_BYTES = 2**26  # of a mapped array, at a time
 
 Series = np.ndarray | Mapping[str, np.ndarray]
 
@@ -76,12 +80,33 @@ class Simulations:
         """The model's targets as one array ``(n, theta_dim)`` float64."""
         return self.model.flatten({**self.theta, **self.derived})
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all rows: equal data, equal fingerprint.
+
+        It depends neither on where the rows are kept nor on how often a campaign was
+        interrupted.
+        """
+        found = hashlib.sha256()
+        arrays = {
+            **{f"theta/{k}": v for k, v in self.theta.items()},
+            **{f"x/{k}": v for k, v in as_series(self.x).items()},
+            "status": self.status,
+            "index": self.index,
+        }
+        for name, values in sorted(arrays.items()):
+            found.update(f"{name} {values.dtype.str} {values.shape}\0".encode())
+            for rows in np.array_split(values, max(1, values.nbytes >> 24)):
+                found.update(np.ascontiguousarray(rows).data)
+        return found.hexdigest()
+
     def ok(self) -> "Simulations":
         """Keep the rows that can be used."""
+        if self.num_ok == len(self):
+            return self
         return self[np.flatnonzero(self.status == 0)]
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Simulations":
-        series = {k: v[rows] for k, v in as_series(self.x).items()}
+        series = {k: _take(v, rows) for k, v in as_series(self.x).items()}
         return replace(
             self,
             theta={k: v[rows] for k, v in self.theta.items()},
@@ -90,6 +115,22 @@ class Simulations:
             status=self.status[rows],
             index=self.index[rows],
         )
+
+
+def _take(values: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+    """Return some rows; many of a mapped array are copied to another mapped file."""
+    if not isinstance(values, np.memmap) or isinstance(rows, slice):
+        return values[rows]
+    if rows.dtype == bool:
+        rows = np.flatnonzero(rows)
+    path = Path(str(values.filename)).with_suffix(".chosen.npy")
+    path.unlink(missing_ok=True)  # it may still be mapped
+    shape = (len(rows), *values.shape[1:])
+    found = np.lib.format.open_memmap(path, "w+", values.dtype, shape)
+    step = max(1, TAKEN_BYTES // max(1, values[:1].nbytes))
+    for start in range(0, len(rows), step):
+        found[start : start + step] = values[rows[start : start + step]]
+    return found
 
 
 class RowFacts(NamedTuple):

@@ -1,16 +1,18 @@
-"""What coordinator and workers say to each other: framed safetensors, never pickle.
+"""What coordinator and workers say to each other: JSON and raw arrays, never pickle.
 
-Imports neither JAX nor the model, so that a worker starts in a tenth of a second.
+Imports neither JAX nor the model, so that a worker starts in a tenth of a second. A
+message is one line of JSON (facts, then type and shape of every array) and the bytes of
+the arrays: of trivial simulators this is half of the cost of a row.
 """
 
 import json
+import math
 import socket
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
 
 STATUSES = (
@@ -50,17 +52,32 @@ class Answer(NamedTuple):
 
 
 def encode(arrays: dict[str, np.ndarray], **facts: object) -> bytes:
-    """Pack arrays and JSON facts into one message."""
+    """Pack arrays of real numbers and JSON facts into one message."""
     # not ascontiguousarray, which would give a number the shape (1,)
-    arrays = {k: np.array(v, order="C") for k, v in arrays.items()}
-    return safetensors.numpy.save(arrays, metadata={"facts": json.dumps(facts)})
+    arrays = {k: np.asarray(v, order="C") for k, v in arrays.items()}
+    layout = {k: (v.dtype.str, v.shape) for k, v in arrays.items()}
+    header = json.dumps((facts, layout)).encode()
+    return b"\n".join((header, b"".join(v.tobytes() for v in arrays.values())))
 
 
 def decode(message: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Undo :func:`encode`."""
-    length = int.from_bytes(message[:8], "little")
-    header = json.loads(message[8 : 8 + length])
-    return safetensors.numpy.load(message), json.loads(header["__metadata__"]["facts"])
+    """Undo :func:`encode`.
+
+    Raises:
+        ValueError: If it is not such a message.
+    """
+    end = message.index(b"\n")  # JSON has none
+    facts, layout = json.loads(message[:end])
+    arrays, place = {}, end + 1
+    for name, (kind, shape) in layout.items():
+        dtype = np.dtype(kind)
+        if dtype.kind not in "biuf":
+            raise ValueError(f"Expected an array of real numbers; got {kind!r}")
+        count = math.prod(shape)
+        values = np.frombuffer(message, dtype, count, place)
+        arrays[name] = values.reshape(shape).copy()  # a simulator may write there
+        place += values.nbytes
+    return arrays, facts
 
 
 def encode_answer(answer: Answer) -> bytes:

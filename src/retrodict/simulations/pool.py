@@ -23,8 +23,10 @@ from .process import Process, exit_words, limits_memory
 from .worker import run_row
 
 
-REQUEST_SECONDS = 0.02  # a request holds about so much work
-MAX_ROWS_PER_REQUEST = 64
+# A request holds about so much work: workers are busy while rows are being stored. Each
+# row is answered as soon as it is there, so that a death costs no other row.
+REQUEST_SECONDS = 0.1
+MAX_ROWS_PER_REQUEST = 1024
 TICK_SECONDS = 0.1
 SEND_SECONDS = 10.0
 START_SECONDS = 600.0  # importing the simulator may build or load a lot
@@ -301,7 +303,7 @@ class _Worker:
             yield answer._replace(attempts=tries)
 
     def _adapt(self, now: float) -> None:
-        """Ask for as many rows at once as take a few hundredths of a second."""
+        """Ask for as many rows at once as take a tenth of a second."""
         per_row = max((now - self.asked) / self.asked_rows, 1e-6)
         wanted = int(REQUEST_SECONDS / per_row)
         twice = 2 * self.rows_per_request

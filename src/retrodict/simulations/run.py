@@ -10,7 +10,7 @@ from .._core.errors import DataError
 from .._core.progress import say
 from .._core.seeds import check_seed
 from ..model import JaxSimulator, Model
-from .campaign import Campaign, Engine
+from .campaign import BlockEngine, Campaign, Engine
 from .cluster import Dask, DaskEngine
 from .collect import Collector
 from .dataset import Block, Simulations, as_series
@@ -115,14 +115,31 @@ def fill(keep: Store | Memory, num: int, executor: Pool | Dask, first: int = 0) 
     if not _wanted(keep, first, num):
         return
     model = keep.campaign.model
-    engine = _engine(model, executor)
+    fill_with(
+        _engine(model, executor),
+        keep,
+        range(first, num),
+        max_failed=executor.max_failed,
+        source=model.simulator.source(),
+    )
+
+
+def fill_with(
+    engine: Engine,
+    keep: Store | Memory,
+    rows: range,
+    *,
+    max_failed: float,
+    source: str | None = None,
+) -> None:
+    """Let an engine answer for the rows that are not there yet."""
     with keep.writing():
         keep.campaign = replace(keep.campaign, x_shapes=keep.x_shapes)
-        keep.begin(num, model.simulator.source())
-        gaps = _wanted(keep, first, num)
-        if isinstance(engine, InlineEngine):  # its blocks are always whole
+        keep.begin(rows.stop, source)
+        gaps = _wanted(keep, rows.start, rows.stop)
+        if isinstance(engine, BlockEngine):  # its blocks are always whole
             gaps = _whole(gaps, keep.campaign.block_size)
-        Collector(keep, gaps, executor.max_failed).run(engine)
+        Collector(keep, gaps, max_failed).run(engine)
 
 
 def _wanted(keep: Store | Memory, first: int, num: int) -> list[range]:

@@ -1,6 +1,7 @@
-"""Losses, the compiled loop, schedules, ensembles."""
+"""Losses, the compiled loop, schedules, checkpoints, ensembles."""
 
 from .build import build_estimator
+from .checkpoint import checkpointing, forget_checkpoints
 from .ensemble import Trained, shared_held_out, train_ensemble
 from .loss import npe_loss
 from .settings import (
@@ -18,8 +19,10 @@ __all__ = [
     "Trained",
     "build_estimator",
     "candidate_settings",
+    "checkpointing",
     "default_settings",
     "fit_surrogate",
+    "forget_checkpoints",
     "npe_loss",
     "num_raced",
     "shared_held_out",

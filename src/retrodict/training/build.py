@@ -29,6 +29,7 @@ from ..model import Structure
 from .settings import Settings
 
 
+EDGE_BYTES = 2**30
 GRID_KINDS = {
     "convolution": Convolution,
     "local_average": LocalAverage,
@@ -169,5 +170,7 @@ def vector_columns(z: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 def vector_edges(z: Mapping[str, np.ndarray], settings: Settings) -> np.ndarray | None:
     """Return the quantile edges of all vector entries, in the embedding's order."""
-    columns = vector_columns(z)
+    size = sum(values[:1].nbytes for values in z.values())
+    count = max(1000, EDGE_BYTES // size)  # more rows move no quantile
+    columns = vector_columns({name: values[:count] for name, values in z.items()})
     return None if columns is None else quantile_edges(columns, settings.feature_bins)

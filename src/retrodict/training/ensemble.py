@@ -9,7 +9,7 @@ steps, so nothing is gained by keeping them in step.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
@@ -28,14 +28,15 @@ from .._core.seeds import numpy_generator
 from ..estimators import Estimator
 from ..model import Structure
 from .build import build_estimator, vector_edges
+from .checkpoint import MemberFolder, current_checkpoints
 from .loop import (
-    Info,
     Member,
-    Rows,
+    Position,
     Run,
     Split,
     compile_programs,
     flatten,
+    rows_of,
     train_member,
 )
 from .settings import Settings, num_raced
@@ -181,7 +182,10 @@ class _Ensemble:
         if held_out is not None:
             rest = np.setdiff1d(np.arange(len(value)), held_out).astype(np.int32)
             self.splits = [Split(rest, held_out)] * settings.num_members
-        self.rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
+        self.rows = rows_of(value, x)
+        keep = current_checkpoints()
+        facts = np.asarray(jr.key_data(key)), value, x, settings, held_out
+        self.kept = keep.open(*facts) if keep is not None else None
 
     def compile(self) -> None:
         """Compile the programs that all members share."""
@@ -202,11 +206,10 @@ class _Ensemble:
             progress("Training", total) as bar,
             ThreadPoolExecutor(_num_threads()) as pool,
         ):
-            after_epoch = _show(bar, stop)
             try:
-                return list(pool.map(lambda job: self._one(job, after_epoch), jobs))
+                return list(pool.map(lambda job: self._one(job, bar, stop), jobs))
             finally:
-                stop.set()  # after Ctrl-C: end at the next epoch, not at the last
+                stop.set()  # after Ctrl-C: end soon, not at the last epoch
 
     def _member(self, job: Job) -> Member:
         network = self.networks[job.number]
@@ -214,24 +217,51 @@ class _Ensemble:
             network = self.start(network)
         return flatten(network, job.settings.constant_shape)
 
-    def _one(self, job: Job, after_epoch: Callable[[Info], bool]) -> Run:
+    def _one(self, job: Job, bar: Progress, stop: Event) -> Run:
         rng = numpy_generator(jr.fold_in(self.key_order, job.number))
+        member, split = self._member(job), self.splits[job.number]
+        folder = None
+        if self.kept is not None:
+            name = f"{job.number} {job.settings}"
+            folder = self.kept.member(name, member, split, rng)
+        watch = _Watch(bar, stop, folder, job.settings.epochs)
         return train_member(
-            self._member(job),
-            job.settings,
-            self.rows,
-            self.splits[job.number],
-            rng=rng,
-            after_epoch=after_epoch,
+            member, job.settings, self.rows, split, rng=rng, watch=watch
         )
 
 
-def _show(bar: Progress, stop: Event) -> Callable[[Info], bool]:
-    def after_epoch(info: Info) -> bool:
-        bar.advance(1, note=f"loss {info.train:.3f}, held out {info.validation:.3f}")
-        return stop.is_set()
+class _Watch:
+    """Show a training, keep it, and end it when told so."""
 
-    return after_epoch
+    def __init__(
+        self, bar: Progress, stop: Event, folder: MemberFolder | None, epochs: int
+    ):
+        self.bar = bar
+        self.stop = stop
+        self.folder = folder
+        self.epochs = epochs
+        self._shown = 0
+
+    def begin(self, position: Position) -> Position:
+        if self.folder is not None:
+            position = self.folder.load(position)
+        self._show(position)
+        return position
+
+    def after(self, position: Position) -> bool:
+        self._show(position)
+        ends = self.stop.is_set() or len(position.history) == self.epochs
+        if self.folder is not None:
+            self.folder.save_if_due(position, now=ends)
+        return self.stop.is_set()
+
+    def _show(self, position: Position) -> None:
+        new = len(position.history) - self._shown
+        if new:
+            info = position.history[-1]
+            note = f"loss {info.train:.3f}, held out {info.validation:.3f}"
+            self.bar.advance(new, note=note)
+            self._shown += new
 
 
 def shared_held_out(

@@ -1,4 +1,4 @@
-"""One member's training: whole epochs compiled as one program.
+"""One member's training: an epoch, or a long part of one, compiled as one program.
 
 All trainable leaves live in one flat vector: the optimizer is then one fused pass over
 memory instead of dozens of small ones, which halves the time to compile. What differs
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -26,22 +26,56 @@ from .settings import Settings
 
 
 CHUNK = 1024  # rows of one step of the validation loss
+# Of one call of the program: what a signal may have to wait for, and what mapped rows
+# take in memory.
+MAX_STEPS = 1000
+MAX_BYTES = 2**28
 
 
 class Rows(NamedTuple):
-    """Standardized simulations on the device.
+    """Standardized simulations: on the device, or mapped from files.
 
     Attributes:
         value: ``(n, dim)`` unconstrained, standardized theta.
         x: Standardized series, each ``(n, ...)``.
     """
 
-    value: Float[Array, "n dim"]
-    x: Mapping[str, Array]
+    value: Any
+    x: Mapping[str, Any]
 
-    def take(self, index: Int[Array, " batch"]) -> "Rows":
+    def take(self, index: Any) -> "Rows":
         """Gather some of the rows."""
         return Rows(self.value[index], {k: v[index] for k, v in self.x.items()})
+
+    @property
+    def mapped(self) -> bool:
+        """Whether they are too many for the device."""
+        return isinstance(self.value, np.ndarray)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        leaves = (self.value, *self.x.values())
+        return sum(v.dtype.itemsize * math.prod(v.shape[1:]) for v in leaves)
+
+    def on_device(self, index: Int[np.ndarray, "..."]) -> tuple["Rows", np.ndarray]:
+        """Return rows for a program, and where in them it finds those of ``index``.
+
+        Of mapped rows these alone are loaded, in the order of the file.
+        """
+        if not self.mapped:
+            return self, index
+        chosen, place = np.unique(index, return_inverse=True)
+        chosen = np.resize(chosen, index.size)  # programs have one shape
+        part = jax.tree.map(jnp.asarray, self.take(chosen))
+        return part, place.reshape(index.shape).astype(np.int32)
+
+
+def rows_of(value: np.ndarray, x: Mapping[str, np.ndarray]) -> Rows:
+    """Put simulations on the device, unless they are mapped from files."""
+    if any(isinstance(series, np.memmap) for series in x.values()):
+        return Rows(np.asarray(value), x)
+    return Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
 
 
 class Layout(NamedTuple):
@@ -170,7 +204,7 @@ class Given(NamedTuple):
         decay: Weight decay of every weight.
         free: Which weights are trained.
         fixed: Leaves of the estimator that are not trained.
-        rows: All simulations.
+        rows: Simulations, with those that are needed among them.
     """
 
     decay: Float[Array, " size"]
@@ -223,16 +257,16 @@ def compile_programs(
     member: Member, settings: Settings, rows: Rows, split: Split
 ) -> Programs:
     """Compile what trains a member; nothing if that shape was compiled before."""
-    batch, steps = _batches(settings, split)
+    _, steps, batch = _shape(settings, split, rows)
     plan = Plan(
         np.zeros((steps, batch), np.int32),
         np.zeros(steps, np.float32),
         np.zeros(steps, np.uint32),
     )
-    given = _given(member, 1.0, rows)
+    held_out = np.zeros(_num_validated(split, rows), np.int32)
     arguments = {
-        "epoch": (init(member), plan, given),
-        "validation": (member.weights, split.held_out, given),
+        "epoch": (init(member), plan, _example(member, rows, plan[0].size)),
+        "validation": (member.weights, held_out, _example(member, rows, held_out.size)),
     }
     recipe = Recipe(member.layout, settings.clip_norm)
     with ThreadPoolExecutor(2) as pool:
@@ -241,6 +275,14 @@ def compile_programs(
             for name, values in arguments.items()
         ]
         return Programs(*(job.result() for job in jobs))
+
+
+def _example(member: Member, rows: Rows, count: int) -> Given:
+    """Return what has the shapes of a program's simulations."""
+    if rows.mapped:
+        shapes = lambda v: jax.ShapeDtypeStruct((count, *v.shape[1:]), v.dtype)  # noqa: E731
+        rows = jax.tree.map(shapes, rows)
+    return _given(member, 1.0, rows)
 
 
 def _given(member: Member, decay: float, rows: Rows) -> Given:
@@ -352,6 +394,37 @@ class Run(NamedTuple):
     history: list[Info]
 
 
+class Position(NamedTuple):
+    """Where a training is: all that its next step depends on.
+
+    Attributes:
+        state: State of the optimizer.
+        best: The best epoch so far.
+        history: One entry per finished epoch.
+        order: State of the generator before the order of the current epoch was drawn.
+        losses: Training losses of the finished parts of the current epoch.
+    """
+
+    state: State
+    best: Run
+    history: list[Info]
+    order: Mapping[str, Any]
+    losses: list[np.ndarray]
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """What follows a training from outside."""
+
+    def begin(self, position: Position) -> Position:
+        """Return where to begin: there, or where an earlier session came to."""
+        ...
+
+    def after(self, position: Position) -> bool:
+        """Look at a training between two parts of an epoch; true ends it."""
+        ...
+
+
 def train_member(
     member: Member,
     settings: Settings,
@@ -359,7 +432,7 @@ def train_member(
     split: Split,
     *,
     rng: np.random.Generator,
-    after_epoch: Callable[[Info], bool],
+    watch: Watch,
 ) -> Run:
     """Train one network and keep the weights of its best epoch.
 
@@ -371,31 +444,84 @@ def train_member(
         rows: All simulations.
         split: Indices trained on, and held out.
         rng: Draws the order of rows of every epoch.
-        after_epoch: Called after every epoch; true ends the training.
+        watch: Follows the training, and may end it.
     """
     programs = compile_programs(member, settings, rows, split)
-    batch, steps = _batches(settings, split)
-    rates = learning_rates(settings, settings.epochs * steps)
     given = _given(member, settings.weight_decay, rows)
-    state, held_out = init(member), jnp.asarray(split.held_out)
-    (noise,) = rng.spawn(1)
-    best = Run(member.weights, np.full(len(held_out), np.inf), [])
-    history: list[Info] = []
-    for rate in rates.reshape(settings.epochs, steps):
-        order = rng.permutation(split.train)[: steps * batch].reshape(steps, batch)
-        seeds = noise.integers(2**32, size=steps, dtype=np.uint32)
-        state, losses = programs.epoch(state, Plan(order, rate, seeds), given)
-        each = np.asarray(programs.validation(state.weights, held_out, given))
-        loss = float(each.mean(dtype=np.float64))
-        history.append(Info(float(losses.mean()), loss, int(state.skipped)))
-        if loss < best.losses.mean(dtype=np.float64):
-            best = Run(np.asarray(state.weights), each, history)
-        if after_epoch(history[-1]):
+    rates = _rates(settings, split, rows)
+    best = Run(member.weights, np.full(len(split.held_out), np.inf), [])
+    order = rng.bit_generator.state
+    here = watch.begin(Position(init(member), best, [], order, []))
+    while len(here.history) < settings.epochs:
+        rng.bit_generator.state = here.order
+        orders = _orders(settings, split, rows, rng)
+        seeds = rng.integers(2**32, size=orders.shape[:2], dtype=np.uint32)
+        for part in range(len(here.losses), len(orders)):
+            loaded, order = rows.on_device(orders[part])
+            plan = Plan(order, rates[len(here.history), part], seeds[part])
+            given = given._replace(rows=loaded)
+            state, losses = programs.epoch(here.state, plan, given)
+            losses = [*here.losses, np.asarray(losses)]
+            here = here._replace(state=state, losses=losses)
+            if part + 1 < len(orders) and watch.after(here):
+                return here.best._replace(history=here.history)
+        each = _validate(programs, here.state.weights, split, rows, given)
+        here = _end_epoch(here, each)._replace(order=rng.bit_generator.state)
+        if watch.after(here):
             break
-    return best._replace(history=history)
+    return here.best._replace(history=here.history)
 
 
-def _batches(settings: Settings, split: Split) -> tuple[int, int]:
-    """Return rows of a step, and steps of an epoch."""
+def _validate(
+    programs: Programs, weights: Array, split: Split, rows: Rows, given: Given
+) -> Float[np.ndarray, " validation"]:
+    """Return the loss of every held-out row."""
+    count, found = _num_validated(split, rows), []
+    for start in range(0, len(split.held_out), count):
+        index = np.resize(split.held_out[start : start + count], count)
+        loaded, place = rows.on_device(index)
+        part = programs.validation(weights, place, given._replace(rows=loaded))
+        found.append(np.asarray(part))
+    return np.concatenate(found)[: len(split.held_out)]
+
+
+def _num_validated(split: Split, rows: Rows) -> int:
+    """Return how many rows one call of the validation program takes."""
+    count = len(split.held_out)
+    return min(count, max(CHUNK, MAX_BYTES // rows.row_bytes)) if rows.mapped else count
+
+
+def _rates(
+    settings: Settings, split: Split, rows: Rows
+) -> Float[np.ndarray, "epochs parts steps"]:
+    parts, steps, _ = _shape(settings, split, rows)
+    rates = learning_rates(settings, settings.epochs * parts * steps)
+    return rates.reshape(settings.epochs, parts, steps)
+
+
+def _orders(
+    settings: Settings, split: Split, rows: Rows, rng: np.random.Generator
+) -> Int[np.ndarray, "parts steps batch"]:
+    """Draw the order of rows of an epoch, in parts of one length."""
+    shape = _shape(settings, split, rows)
+    return rng.permutation(split.train)[: math.prod(shape)].reshape(shape)
+
+
+def _end_epoch(here: Position, each: Float[np.ndarray, " validation"]) -> Position:
+    """Note the losses of an epoch, and its weights if they are the best."""
+    loss = float(each.mean(dtype=np.float64))
+    train = float(np.concatenate(here.losses).mean(dtype=np.float64))
+    history = [*here.history, Info(train, loss, int(here.state.skipped))]
+    best = here.best
+    if loss < best.losses.mean(dtype=np.float64):
+        best = Run(np.array(here.state.weights), each, [])
+    return here._replace(best=best, history=history, losses=[])
+
+
+def _shape(settings: Settings, split: Split, rows: Rows) -> tuple[int, int, int]:
+    """Return the parts of an epoch, the steps of each, and the rows of a step."""
     batch = min(settings.batch_size, len(split.train))
-    return batch, len(split.train) // batch
+    steps = len(split.train) // batch
+    most = min(MAX_STEPS, max(1, MAX_BYTES // (batch * rows.row_bytes)))
+    parts = -(-steps // most)
+    return parts, steps // parts, batch

@@ -44,10 +44,10 @@ def start_at_regression(
         value: Standardized, unconstrained theta.
         x: Standardized series.
     """
-    columns = vector_columns(x)
+    columns = vector_columns({name: values[:MAX_ROWS] for name, values in x.items()})
     if columns is None:
         return lambda estimator: estimator
-    both = np.concatenate([columns, value], axis=1)[:MAX_ROWS].astype(np.float64)
+    both = np.concatenate([columns, value[:MAX_ROWS]], axis=1).astype(np.float64)
     both = both[np.isfinite(both).all(axis=1)]
     inputs = np.clip(both[:, : columns.shape[1]], -CLIP, CLIP)
     slope, intercept, covariance = ridge(inputs, both[:, columns.shape[1] :])

@@ -25,6 +25,7 @@ WORLDS = MappingProxyType(
         "lorenz96": "A chaotic atmosphere, read by its climate, not its weather.",
         "mrna": "Real single cells: a hundred posteriors of two modes each.",
         "ridge": "Galaxy clustering knows sigma_8 times bias, and neither alone.",
+        "soil": "Real soil in July: how fast does heat go down?",
         "two_moons": "A benchmark whose exact posterior is two thin crescents.",
     }
 )

@@ -22,7 +22,7 @@ def as_baseline(
     return Baseline(
         answer.method,
         fit.sample(key, NUM_DRAWS),
-        _diagnostics(fit),
+        _diagnostics(fit) | _path(answer),
         rivals,
     )
 
@@ -48,6 +48,18 @@ def _diagnostics(fit: MapAnswer) -> dict[str, float]:
     numbers |= {f"log-density of {k} (nats)": v for k, v in fit.terms.items()}
     shares = fit.identified.contraction
     return numbers | {f"contraction of {k}": v for k, v in shares.items()}
+
+
+def _path(answer: FieldAnswer) -> dict[str, float]:
+    """Tell the parameters at every scale of the equation that was tried."""
+    space, numbers = answer.fit.space, {}
+    for factor, point in zip(answer.relax, answer.fit.path, strict=False):
+        sd = np.sqrt(np.diag(point.covariance))
+        ends = [space.constrain((point.u + k * sd)[None])[0] for k in (-1, 0, 1)]
+        for name, *values in zip(space.names, *ends, strict=True):
+            for word, value in zip(("low", "at", "high"), values, strict=True):
+                numbers[f"{name} {word} {factor:g}"] = float(value)
+    return numbers
 
 
 def unidentified(baseline: Baseline) -> list[str]:
@@ -97,4 +109,50 @@ def answers_figure(
     if baseline is not None and unidentified(baseline):
         names = ", ".join(unidentified(baseline))
         caption += f" Not determined by these data: {names}."
+    return caption, figure
+
+
+def sweep_figure(
+    inputs: FigureInput, labels: Mapping[str, str], scale: float, unit: str
+) -> tuple[str, Any]:
+    """Draw the network's answer against the scale by which the equation may fail.
+
+    Args:
+        inputs: The baseline is the grid's answer, or has it among its rivals, as the
+            network's.
+        labels: The parameters to draw, and how to write them.
+        scale: The smallest scale of the residual.
+        unit: Unit of the residual.
+    """
+    from ..report.figures import style
+
+    baseline = inputs.baseline
+    every = [] if baseline is None else [baseline, *baseline.rivals]
+    network = next(b for b in every if "network" in b.method)
+    grid = next(b for b in every if "grid" in b.method)
+    first = next(iter(labels))
+    words = [k.split()[-1] for k in network.diagnostics if k.startswith(f"{first} at ")]
+    with style.house_style():
+        figure = style.new_figure(7.2, 2.6)
+        axes = np.atleast_1d(figure.subplots(1, len(labels)))
+        for axis, (name, label) in zip(axes, labels.items(), strict=True):
+            x = [float(word) * scale for word in words]
+            low, at, high = (
+                np.array([network.diagnostics[f"{name} {k} {word}"] for word in words])
+                for k in ("low", "at", "high")
+            )
+            bars = np.stack([at - low, high - at])
+            axis.errorbar(x, at, bars, fmt="o", color=style.CYCLE[2], ms=4, capsize=2)
+            ends = np.quantile(grid.draws[name], [0.16, 0.5, 0.84])
+            axis.axhspan(ends[0], ends[2], color=style.CYCLE[1], alpha=0.2, lw=0)
+            axis.axhline(ends[1], color=style.CYCLE[1])
+            axis.set(xscale="log", xlabel=f"scale of the residual ({unit})")
+            axis.invert_xaxis()
+            axis.set_title(label)
+    caption = (
+        "The network's answer with one standard deviation, as the equation may be "
+        "violated less and less (to the right). Line and band: the answer of the grid, "
+        "where it holds exactly. Where the points arrive there, the scale is small "
+        "enough; what it adds to the bars is the price of not trusting the equation."
+    )
     return caption, figure

@@ -32,7 +32,7 @@ from jaxtyping import Array, Float, Key
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
 from ..physics import Grid, Network, Sensor, Twin
 from ._nuts import Budget, nuts
-from ._twin import answers_figure, both_fields
+from ._twin import answers_figure, both_fields, sweep_figure
 
 
 Theta = Mapping[str, Array]
@@ -138,8 +138,7 @@ def twin(model: Model) -> Twin:
     )
 
 
-RELAX = (100.0, 10.0, 1.0)
-NETWORK = Network(hidden=(12, 12), collocation=40, relax=RELAX, max_steps=80)
+NETWORK = Network(hidden=(60,), collocation=60, relax=(1000.0, 100.0, 10.0, 1.0))
 GRID = Grid(nodes=41)
 
 
@@ -171,6 +170,12 @@ def all_answers(inputs: FigureInput) -> tuple[str, Any]:
     return answers_figure(inputs, labels, note)
 
 
+def sweep(inputs: FigureInput) -> tuple[str, Any]:
+    """Draw how the network's answer settles as the equation gets exact."""
+    labels = {k: f"{v} (kN m²)" for k, v in LABELS.items() if k in inputs.draws}
+    return sweep_figure(inputs, labels, 2e-5, "scaled")
+
+
 def study() -> Study:
     """Build the study of a beam whose stiffness is linear along its length."""
     return _study(("EI_0", "EI_1"), BENT)
@@ -193,6 +198,6 @@ def _study(ends: tuple[str, ...], bent: tuple[float, ...]) -> Study:
         budget=5000,
         baseline=baseline,
         axes={"deflection": Axis(POSITIONS, "position (m)", "deflection (mm)")},
-        figures=(all_answers,),
+        figures=(all_answers, sweep),
         parts={"constant": lambda: _study(("EI_0",), BENT_CONSTANT)},
     )
