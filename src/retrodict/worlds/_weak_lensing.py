@@ -19,6 +19,7 @@ Deviation from the source: growth does not depend on scale, though neutrinos wei
 eV (an error of about .1 %).
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
@@ -128,9 +129,12 @@ def load_emulators() -> tuple[Any, Any]:
             "This world needs the extra of cosmology: pip install "
             "'retrodict[cosmology]'."
         ) from error
-    return tuple(
-        CosmoPowerJAX(probe=name, verbose=False) for name in ("mpk_lin", "mpk_boost")
-    )
+    with warnings.catch_warnings():  # of how the library opens its own files
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tuple(
+            CosmoPowerJAX(probe=name, verbose=False)
+            for name in ("mpk_lin", "mpk_boost")
+        )
 
 
 def make_power(z: np.ndarray) -> Power:
