@@ -95,7 +95,8 @@ def test_boundary_solves_a_nonlinear_problem():
 
 def test_jet_differentiates_a_network_with_hard_constraints():
     domain = {"x": (-1.0, 1.0), "t": (0.0, 2.0)}
-    field = NetworkField(domain, 2, lambda z, raw: raw * z.t + z.x**2, (5, 5))
+    hidden, inputs = (5, 5), ("x", "t")
+    field = NetworkField(domain, 2, lambda z, raw: raw * z.t + z.x**2, hidden, inputs)
     point, h = np.array([0.3, 0.7]), 1e-4
     with jax.enable_x64(True):
         weights = field.init(jax.random.key(0))
