@@ -136,4 +136,4 @@ def halofit_boost(delta: Float[Array, " k"], collapse: Collapse) -> Float[Array,
 
 def _poly(x: Array, *coefficients: float) -> Array:
     """Return the polynomial, lowest power first."""
-    return sum(c * x**power for power, c in enumerate(coefficients))
+    return jnp.polyval(jnp.array(coefficients[::-1]), x)

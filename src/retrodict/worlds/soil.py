@@ -101,7 +101,7 @@ class Series:
         matrix = np.column_stack(columns)[self.used]
         return np.linalg.qr(matrix)[0]
 
-    def observe(self, seen: Array, xp: Any = np) -> dict[str, Array]:
+    def observe(self, seen: Any, xp: Any = np) -> dict[str, Array]:
         """Reduce temperatures ``(num_used, 4)`` to what the network sees."""
         q = xp.asarray(self.directions, seen.dtype)
         response = q.T @ seen
@@ -271,13 +271,18 @@ def predict(
     return answer.predict(np.column_stack([np.full(len(hours), depth), hours]))[:, 0]
 
 
+def _fitted(series: Series, prior: Prior, sensors: np.ndarray, field: Any) -> Any:
+    whole = twin(series, prior, sensors)
+    return fit_twin(whole, field, grid=GRID, network=NETWORK)
+
+
 def errors(series: Series, prior: Prior) -> dict[str, float]:
     """Return how well both fields fit, and predict a sensor they were not shown, °C."""
     numbers = {}
     hidden = SENSORS == 30.0
-    for name, settings in (("grid", {"grid": GRID}), ("mlp", {"network": NETWORK})):
-        whole = fit_twin(twin(series, prior, SENSORS), name, **settings)
-        partial = fit_twin(twin(series, prior, SENSORS[~hidden]), name, **settings)
+    for name in ("grid", "mlp"):
+        whole = _fitted(series, prior, SENSORS, name)
+        partial = _fitted(series, prior, SENSORS[~hidden], name)
         seen = series.values[series.used]
         misfits = [
             predict(whole, series, z) - seen[:, i + 1] for i, z in enumerate(SENSORS)
