@@ -84,8 +84,7 @@ def fit(
     _check_failures(simulations)
     facts = provenance(simulations)
     say_failures(facts)
-    model = simulations.model
-    space = model.targets
+    model, space = simulations.model, simulations.model.targets
     if len(good) < MIN_SIMULATIONS:
         raise DataError(
             f"simulations: Expected at least {MIN_SIMULATIONS} that can be used; got "
@@ -106,17 +105,13 @@ def fit(
         trained, pairs, z = _train(key, pairs, candidates, structure, search=search)
         if search and complete and can_synthesize(pairs):
             trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
-    chosen = trained.settings
-    shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
+    curves = _curves(
+        trained, float(np.log(scale.scale).sum() + space.log_det(u).mean())
+    )
     record = Record(
         **facts,
+        **curves,
         seed=seed,
-        settings=dataclasses.asdict(chosen),
-        train=np.nan * trained.train if not_nats(chosen) else trained.train + shift,
-        validation=trained.validation + shift,
-        skipped=tuple(int(n) for n in trained.skipped),
-        compile_s=trained.compile_s,
-        train_s=trained.train_s,
         prior_mean=good.targets.mean(0),
         prior_sd=good.targets.std(0),
     )
@@ -125,7 +120,9 @@ def fit(
         single=not isinstance(good.x, dict),
         structure=structure,
     )
-    network = Network(trained.members, chosen, space, x_spec, pairs.scalers, scale)
+    network = Network(
+        trained.members, trained.settings, space, x_spec, pairs.scalers, scale
+    )
     key_reference = stream_key(seed, "reference")
     reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
@@ -157,6 +154,21 @@ def _train(
     if other.score < trained.score:
         return other, fewer, fewer_z
     return trained, pairs, z
+
+
+def _curves(trained: Trained, shift: float) -> dict[str, Any]:
+    """Return what a record keeps of a training, with losses in the units of theta."""
+    settings = trained.settings
+    return {
+        "settings": dataclasses.asdict(settings),
+        "train": np.nan * trained.train
+        if not_nats(settings)
+        else trained.train + shift,
+        "validation": trained.validation + shift,
+        "skipped": tuple(int(n) for n in trained.skipped),
+        "compile_s": trained.compile_s,
+        "train_s": trained.train_s,
+    }
 
 
 def not_nats(settings: Settings) -> bool:

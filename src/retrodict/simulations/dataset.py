@@ -176,7 +176,7 @@ class Block:
         return range(self.start, self.start + len(self))
 
 
-def usable(values: np.ndarray, missing: bool) -> np.ndarray:
+def usable(values: np.ndarray, missing: bool) -> Any:
     """Return where values are numbers, or NaN where they may be missing."""
     return ~np.isinf(values) if missing else np.isfinite(values)
 

@@ -101,7 +101,7 @@ class Series:
         matrix = np.column_stack(columns)[self.used]
         return np.linalg.qr(matrix)[0]
 
-    def observe(self, seen: Any, xp: Any = np) -> dict[str, Array]:
+    def observe(self, seen: Any, xp: Any = np) -> dict[str, Any]:
         """Reduce temperatures ``(num_used, 4)`` to what the network sees."""
         q = xp.asarray(self.directions, seen.dtype)
         response = q.T @ seen
