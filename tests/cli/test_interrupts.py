@@ -150,7 +150,7 @@ def test_while_training(start, tmp_path: Path, number: int):
 
     code, out, err = finish(start(epochs=1000))
     assert code == 0, err
-    assert err == ""
+    assert err == "Report: out/report.html\n"
     assert times_of_blocks(tmp_path / "out") == kept
     assert not training.exists()
     if number == signal.SIGTERM:

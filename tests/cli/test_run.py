@@ -193,7 +193,8 @@ def test_simulator_that_fails_now_and_then(cli, quick, variant, tmp_path: Path):
     )
     done = cli("run", model, "--budget", 100, "--out", tmp_path / "out")
     assert done.code == 0, done.err
-    assert done.err.startswith("Report: ")
+    assert done.err.startswith("Warning W-failed-simulations: ")
+    assert "\nReport: " in done.err
     page = (tmp_path / "out" / "report.html").read_text()
     assert "diverged" in page
     with xarray.open_datatree(tmp_path / "out" / "samples.nc", engine="h5netcdf") as t:
