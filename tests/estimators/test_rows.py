@@ -21,7 +21,7 @@ from embeddings import (
     with_mask,
 )
 from retrodict.estimators import AbstractEmbedding, trainable
-from retrodict.estimators.attention import Attention
+from retrodict.estimators.attention import NUM_HEADS, attend, attention
 from retrodict.estimators.transformer import MAX_TOKENS
 
 
@@ -148,18 +148,23 @@ def test_long_series_are_read_in_patches(getkey):
 
 
 def test_attention_is_that_of_the_paper(getkey):
-    """One head against the formula written out in NumPy, absent rows left out."""
-    attention = Attention(getkey(), 4, 1)
-    queries, rows = (np.asarray(jr.normal(getkey(), (n, 4))) for n in (3, 5))
+    """Every head against the formula written out in NumPy, absent rows left out."""
+    layer = attention(getkey(), 2 * NUM_HEADS)
+    queries, rows = (
+        np.asarray(jr.normal(getkey(), (n, 2 * NUM_HEADS))) for n in (3, 5)
+    )
     present = np.array([1, 1, 0, 1, 0], np.float32)
 
-    def apply(layer, array):
-        return array @ np.asarray(layer.weight).T + np.asarray(layer.bias)
+    def apply(linear, array):
+        return array @ np.asarray(linear.weight).T + np.asarray(linear.bias)
 
     kept = rows[present > 0]
-    keys, values = np.split(apply(attention.key_value, kept), 2, axis=1)
-    scores = np.exp(apply(attention.query, queries) @ keys.T / 2.0)
-    weights = scores / scores.sum(axis=1, keepdims=True)
-    expected = apply(attention.out, weights @ values)
-    found = attention(jnp.asarray(queries), jnp.asarray(rows), jnp.asarray(present))
+    q = apply(layer.query_proj, queries)
+    k, v = apply(layer.key_proj, kept), apply(layer.value_proj, kept)
+    heads = []
+    for part in np.split(np.arange(2 * NUM_HEADS), NUM_HEADS):
+        scores = np.exp(q[:, part] @ k[:, part].T / np.sqrt(2.0))
+        heads.append(scores / scores.sum(axis=1, keepdims=True) @ v[:, part])
+    expected = apply(layer.output_proj, np.concatenate(heads, axis=1))
+    found = attend(layer, *(jnp.asarray(a) for a in (queries, rows, present)))
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -12,6 +12,7 @@ import retrodict as rd
 from retrodict.posterior import packed
 from retrodict.simulations import dataset, join
 from retrodict.training import loop
+from retrodict.training.rows import Rows
 
 
 SETTINGS = rd.Settings(
@@ -64,7 +65,7 @@ def test_mapped_files_and_memory_give_equal_bits(bound, tmp_path, monkeypatch):
 
 
 def test_few_rows_are_read_at_a_time(monkeypatch):
-    rows = loop.Rows(np.arange(20.0).reshape(10, 2), {"x": np.arange(10)[:, None]})
+    rows = Rows(np.arange(20.0).reshape(10, 2), {"x": np.arange(10)[:, None]})
     part, place = rows.on_device(np.array([[7, 2], [5, 7]], np.int32))
     assert len(part.value) == 4
     np.testing.assert_array_equal(part.take(place).x["x"][..., 0], [[7, 2], [5, 7]])

@@ -14,14 +14,10 @@ from retrodict._core.errors import DataError
 from retrodict.estimators import trainable
 from retrodict.training import Settings, build_estimator, npe_loss, train_ensemble
 from retrodict.training.build import split_series, vector_edges
-from retrodict.training.loop import (
-    Rows,
-    State,
-    flatten,
-    held_out_losses,
-    learning_rates,
-    take_step,
-)
+from retrodict.training.loop import learning_rates
+from retrodict.training.member import flatten
+from retrodict.training.program import State, held_out_losses, take_step
+from retrodict.training.rows import Rows
 
 
 SMALL = Settings(

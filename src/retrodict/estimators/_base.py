@@ -19,6 +19,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from .._core.seeds import numpy_generator
 
 
+CLIP = 10.0  # standard deviations: an entry further off says no more than that
+
+
 class Frozen(eqx.Module):
     """An array that belongs to an estimator but is not trained.
 

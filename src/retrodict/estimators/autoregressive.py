@@ -27,11 +27,12 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from ._base import AbstractFlow, Dense, dense
+from ._base import Dense, dense
+from .layered import AbstractLayeredFlow
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
-from .whitening import Whitening
+from .whitening import Whitening, with_axes
 
 
 MAX_LOG_SCALE = 3.0
@@ -61,7 +62,7 @@ class MaskedLayer(eqx.Module):
     def to_base(self, value, condition):
         """Bend towards the base; return the result and the log-determinant."""
         bent, log_slopes = self._forward(value, self._parameters(value, condition))
-        return bent, jnp.sum(log_slopes)
+        return bent, jnp.sum(log_slopes, axis=0)
 
     def from_base(self, noise, condition):
         """Undo :meth:`to_base`, one component after the other."""
@@ -69,7 +70,8 @@ class MaskedLayer(eqx.Module):
         def step(value, number):
             parameters = self._parameters(value, condition)
             back = self._inverse(noise, parameters)
-            return jnp.where(jnp.arange(self.dim) == number, back, value), None
+            here = with_axes(jnp.arange(self.dim) == number, noise.ndim)
+            return jnp.where(here, back, value), None
 
         # a component only reads those before it, which are right already
         return jax.lax.scan(step, jnp.zeros_like(noise), jnp.arange(self.dim))[0]
@@ -78,27 +80,28 @@ class MaskedLayer(eqx.Module):
         if self.transform == "affine":
             log_scale = _bounded(parameters[1])
             return (value - parameters[0]) * jnp.exp(log_scale), log_scale
-        return spline_forward(value, parameters.ravel(), self.bound)
+        return spline_forward(value, jnp.concatenate(parameters), self.bound)
 
     def _inverse(self, value, parameters):
         if self.transform == "affine":
             return value * jnp.exp(-_bounded(parameters[1])) + parameters[0]
-        return spline_inverse(value, parameters.ravel(), self.bound)
+        return spline_inverse(value, jnp.concatenate(parameters), self.bound)
 
     def _parameters(self, value, condition):
-        """Return the parameters ``(size, dim)`` of every component's transform."""
+        """Return the parameters ``(size, dim, ...)`` of every component's transform."""
         width = len(self.hidden.bias)
         into, within, out_of = masks(self.dim, width)
-        hidden = condition
+        hidden = with_axes(condition, value.ndim)
         if self.first is not None:
             hidden = hidden + _masked(self.first, into, value)
         hidden = jax.nn.silu(_masked(self.hidden, within, jax.nn.silu(hidden)))
         size = len(self.out.bias) // self.dim
         last = np.repeat(out_of, size, axis=0)
-        return _masked(self.out, last, hidden).reshape(self.dim, size).T
+        numbers = _masked(self.out, last, hidden)
+        return jnp.moveaxis(numbers.reshape(self.dim, size, *value.shape[1:]), 1, 0)
 
 
-class Autoregressive(AbstractFlow):
+class Autoregressive(AbstractLayeredFlow):
     """Masked autoregressive flow.
 
     Args:
@@ -116,7 +119,6 @@ class Autoregressive(AbstractFlow):
     from_condition: Dense
     layers: tuple[MaskedLayer, ...]
     dim: int = eqx.field(static=True)
-    context_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -133,7 +135,6 @@ class Autoregressive(AbstractFlow):
         key_whitening, key_condition, key_layers = jr.split(key, 3)
         context_dim = cond_dim - direct_dim
         self.dim = dim
-        self.context_dim = context_dim
         self.whitening = Whitening(key_whitening, dim, context_dim, direct_dim)
         self.from_condition = dense(key_condition, context_dim, num_layers * width, 1.0)
         self.layers = tuple(
@@ -141,42 +142,12 @@ class Autoregressive(AbstractFlow):
             for key_layer in jr.split(key_layers, num_layers)
         )
 
-    def to_base(
-        self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
-    ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """Map a value to base noise; also return log |det dnoise/dvalue|."""
-        context, direct = self._split(condition)
-        value, log_det = self.whitening.to_base(value, context, direct)
-        hidden = self._hidden(context)
-        for number, layer in enumerate(self.layers):
-            value, more = layer.to_base(value[order(self.dim, number)], hidden[number])
-            log_det = log_det + more
-        return value, log_det
-
-    def from_base(
-        self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
-    ) -> Float[Array, " dim"]:
-        """Map base noise to a value."""
-        context, direct = self._split(condition)
-        hidden = self._hidden(context)
-        for number, layer in reversed(list(enumerate(self.layers))):
-            back = np.argsort(order(self.dim, number))
-            noise = layer.from_base(noise, hidden[number])[back]
-        return self.whitening.from_base(noise, context, direct)
-
-    def _split(self, condition):
-        return condition[: self.context_dim], condition[self.context_dim :]
-
-    def _hidden(self, context):
-        """Return what each layer sees of the context, in one product."""
-        return self.from_condition(context).reshape(len(self.layers), -1)
-
-
-def order(dim: int, layer: int) -> np.ndarray:
-    """Choose the order of components in a layer: every second one turns it round."""
-    if layer % 2:
-        return np.arange(dim)[::-1]
-    return np.random.RandomState(layer).permutation(dim) if layer else np.arange(dim)
+    def order(self, number: int) -> np.ndarray:
+        """Return the order of components before a layer: every second one turns it."""
+        if number % 2:
+            return np.arange(self.dim)[::-1]
+        shuffled = np.random.RandomState(number).permutation(self.dim)
+        return shuffled if number else np.arange(self.dim)
 
 
 def masks(dim: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -194,7 +165,7 @@ def masks(dim: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _masked(layer: Dense, mask: np.ndarray, inputs):
-    return (layer.weight * mask.astype(layer.weight.dtype)) @ inputs + layer.bias
+    return Dense(layer.weight * mask.astype(layer.weight.dtype), layer.bias)(inputs)
 
 
 def _bounded(log_scale):

@@ -41,6 +41,7 @@ from .whitening import Whitening
 NUM_LINES = 8  # lines drawn for one value in one step: what is dear is the embedding
 NUM_STEPS = 24  # of the integration
 NUM_WAVES = 3  # of the time
+FAR = 6.0  # standard deviations
 
 
 class FlowMatching(AbstractFlow):
@@ -59,7 +60,6 @@ class FlowMatching(AbstractFlow):
     from_condition: Dense
     layers: tuple[Dense, ...]
     dim: int = eqx.field(static=True)
-    context_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -74,7 +74,6 @@ class FlowMatching(AbstractFlow):
         keys = jr.split(key, num_layers + 4)
         context_dim = cond_dim - direct_dim
         self.dim = dim
-        self.context_dim = context_dim
         self.whitening = Whitening(keys[0], dim, context_dim, direct_dim)
         self.from_condition = dense(keys[1], context_dim, width, 1.0)
         self.layers = (
@@ -102,15 +101,14 @@ class FlowMatching(AbstractFlow):
 
         Only the second term is in nats.
         """
-        context, direct = self._split(condition)
-        white, log_det = self.whitening.to_base(value, context, direct)
+        white, log_det = self.whitening.to_base(value, condition)
         target = jax.lax.stop_gradient(white)
         key_time, key_noise = jr.split(key)
         # spread evenly over the unit interval: less noise than independent times
         times = (jnp.arange(NUM_LINES) + jr.uniform(key_time)) / NUM_LINES
         noise = jr.normal(key_noise, (NUM_LINES, self.dim))
         points = (1 - times[:, None]) * noise + times[:, None] * target
-        hidden = self.from_condition(context)
+        hidden = self.from_condition(self.whitening.context(condition))
         found = jax.vmap(lambda t, y: self._velocity(t, y, hidden))(times, points)
         errors = jnp.sum((found - (target - noise)) ** 2, axis=1)
         return jnp.mean(errors) - normal_log_prob(white) - log_det
@@ -119,9 +117,8 @@ class FlowMatching(AbstractFlow):
         self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
     ) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
         """Map a value to base noise; also return log |det dnoise/dvalue|."""
-        context, direct = self._split(condition)
-        white, log_det = self.whitening.to_base(value, context, direct)
-        hidden = self.from_condition(context)
+        white, log_det = self.whitening.to_base(value, condition)
+        hidden = self.from_condition(self.whitening.context(condition))
 
         def rates(t, state):
             slope, jacobian = _with_jacobian(
@@ -136,25 +133,23 @@ class FlowMatching(AbstractFlow):
         self, noise: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
     ) -> Float[Array, " dim"]:
         """Map base noise to a value."""
-        context, direct = self._split(condition)
-        hidden = self.from_condition(context)
+        hidden = self.from_condition(self.whitening.context(condition))
         white = _integrate(lambda t, y: self._velocity(t, y, hidden), noise, 0.0, 1.0)
-        return self.whitening.from_base(white, context, direct)
+        return self.whitening.from_base(white, condition)
 
     def _velocity(self, t, y, hidden):
         """Return the velocity at one time and place."""
         variance = t**2 + (1 - t) ** 2
         waves = jnp.pi * t * jnp.arange(1, NUM_WAVES + 1)
-        place = _squash(y / jnp.sqrt(variance))
+        # the learned rest sees no place further off than noise reaches: beyond, the
+        # flow is that of the Gaussian, and the map stays finite and invertible
+        place = FAR * jnp.tanh(y / jnp.sqrt(variance) / FAR)
         inputs = [place, t[None] - 0.5, jnp.sin(waves), jnp.cos(waves)]
         first, *middle, last = self.layers
         hidden = hidden + first(jnp.concatenate(inputs))
         for layer in middle:
             hidden = hidden + layer(jax.nn.silu(hidden))
         return y * (2 * t - 1) / variance + last(jax.nn.silu(hidden))
-
-    def _split(self, condition):
-        return condition[: self.context_dim], condition[self.context_dim :]
 
 
 def _with_jacobian(function, y):
@@ -176,11 +171,3 @@ def _integrate(rates, state, begin, end):
 
     numbers = jnp.arange(NUM_STEPS, dtype=jax.tree.leaves(state)[0].dtype)
     return jax.lax.scan(step, state, numbers)[0]
-
-
-def _squash(y, bound=6.0):
-    """Let the learned rest see no place further off than noise reaches.
-
-    Beyond, the flow is that of the Gaussian: the map stays finite and invertible.
-    """
-    return bound * jnp.tanh(y / bound)

@@ -54,7 +54,6 @@ class MixtureDensity(AbstractDensity):
     dim: int = eqx.field(static=True)
     noise_dim: int = eqx.field(static=True)
     num_components: int = eqx.field(static=True)
-    context_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -71,7 +70,6 @@ class MixtureDensity(AbstractDensity):
         self.dim = dim
         self.noise_dim = dim + 1
         self.num_components = num_components
-        self.context_dim = context_dim
         self.whitening = Whitening(keys[0], dim, context_dim, direct_dim)
         self.from_condition = dense(keys[1], context_dim, width, 1.0)
         size = 1 + num_factors(dim)
@@ -86,9 +84,8 @@ class MixtureDensity(AbstractDensity):
         self, value: Float[Array, " dim"], condition: Float[Array, " cond_dim"]
     ) -> Float[Array, ""]:
         """Return the normalized log-density of one value, in nats."""
-        context, direct = self._split(condition)
-        white, log_det = self.whitening.to_base(value, context, direct)
-        logits, factors = self._components(context)
+        white, log_det = self.whitening.to_base(value, condition)
+        logits, factors = self._components(condition)
 
         def one(mean: Array, log_diagonal: Array, lower: Any) -> Array:
             noise = whiten(white - mean, log_diagonal, lower)
@@ -100,20 +97,16 @@ class MixtureDensity(AbstractDensity):
         self, noise: Float[Array, " noise_dim"], condition: Float[Array, " cond_dim"]
     ) -> Float[Array, " dim"]:
         """Map noise to a draw: the last number picks the component."""
-        context, direct = self._split(condition)
-        logits, factors = self._components(context)
+        logits, factors = self._components(condition)
         edges = jnp.cumsum(jax.nn.softmax(logits))[:-1]
         chosen = jnp.sum(ndtr(noise[-1]) > edges)
         mean, log_diagonal, lower = jax.tree.map(lambda part: part[chosen], factors)
         white = unwhiten(noise[:-1], log_diagonal, lower) + mean
-        return self.whitening.from_base(white, context, direct)
+        return self.whitening.from_base(white, condition)
 
-    def _split(self, condition):
-        return condition[: self.context_dim], condition[self.context_dim :]
-
-    def _components(self, context):
+    def _components(self, condition):
         """Return the logits, and mean, log-diagonal and lower part of each factor."""
-        hidden = jax.nn.silu(self.from_condition(context))
+        hidden = jax.nn.silu(self.from_condition(self.whitening.context(condition)))
         first, out = self.layers
         numbers = out(jax.nn.silu(first(hidden))).reshape(self.num_components, -1)
         means, log_diagonals, lowers = jax.vmap(

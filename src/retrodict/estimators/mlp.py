@@ -19,10 +19,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, Frozen, dense
-
-
-CLIP = 10.0  # standard deviations: an entry further off says no more than that
+from ._base import CLIP, AbstractEmbedding, Dense, Frozen, dense
 
 
 class Block(eqx.Module):

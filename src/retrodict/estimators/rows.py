@@ -10,8 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-
-CLIP = 10.0  # standard deviations: an entry further off says no more than that
+from ._base import CLIP
 
 
 class Rows(NamedTuple):

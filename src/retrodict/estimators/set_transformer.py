@@ -20,7 +20,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Key
 
 from ._base import AbstractEmbedding, Dense, dense
-from .attention import Attention, AttentionBlock
+from .attention import Encoder, attend, attention
 from .rows import log_count, read_rows
 
 
@@ -37,11 +37,9 @@ class SetTransformer(AbstractEmbedding):
         out_dim: Dimension of the result.
     """
 
-    first: Dense
-    blocks: tuple[AttentionBlock, ...]
-    norm: eqx.nn.LayerNorm
+    encoder: Encoder
     seed: Float[Array, "1 width"]
-    pool: Attention
+    pool: eqx.nn.MultiheadAttention
     last: Dense
     name: str = eqx.field(static=True)
     missing: bool = eqx.field(static=True)
@@ -59,13 +57,11 @@ class SetTransformer(AbstractEmbedding):
         num_blocks: int = 2,
         out_dim: int = 64,
     ):
-        keys = jr.split(key, num_blocks + 4)
-        self.first = dense(keys[0], shape[-1], width, 1.0)
+        keys = jr.split(key, 4)
+        self.encoder = Encoder(keys[0], shape[-1], width, num_blocks)
         self.seed = dense(keys[1], width, 1, width**0.5).weight
-        self.pool = Attention(keys[2], width, 4)
+        self.pool = attention(keys[2], width)
         self.last = dense(keys[3], width + 1, out_dim, 1.0)
-        self.blocks = tuple(AttentionBlock(k, width, 4) for k in keys[4:])
-        self.norm = eqx.nn.LayerNorm(width)
         self.name = name
         self.missing = missing
         self.out_dim = out_dim
@@ -74,8 +70,6 @@ class SetTransformer(AbstractEmbedding):
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""
         inputs, present = read_rows(x[self.name], self.missing)
-        hidden = jax.vmap(self.first)(inputs)
-        for block in self.blocks:
-            hidden = block(hidden, present)
-        pooled = self.pool(self.seed, jax.vmap(self.norm)(hidden), present)[0]
+        hidden = self.encoder(inputs, present)
+        pooled = attend(self.pool, self.seed, hidden, present)[0]
         return self.last(jnp.concatenate([jax.nn.silu(pooled), log_count(present)]))

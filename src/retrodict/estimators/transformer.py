@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ._base import AbstractEmbedding, Dense, dense
-from .attention import AttentionBlock
+from .attention import Encoder
 from .rows import masked_mean, read_rows
 
 
@@ -41,9 +41,7 @@ class Transformer(AbstractEmbedding):
         out_dim: Dimension of the result.
     """
 
-    first: Dense
-    blocks: tuple[AttentionBlock, ...]
-    norm: eqx.nn.LayerNorm
+    encoder: Encoder
     last: Dense
     name: str = eqx.field(static=True)
     patch: int = eqx.field(static=True)
@@ -62,12 +60,11 @@ class Transformer(AbstractEmbedding):
         num_blocks: int = 2,
         out_dim: int = 64,
     ):
-        keys = jr.split(key, num_blocks + 2)
+        key_encoder, key_last = jr.split(key)
         self.patch = -(-shape[0] // MAX_TOKENS)
-        self.first = dense(keys[0], self.patch * shape[-1], width, 1.0)
-        self.last = dense(keys[1], width, out_dim, 1.0)
-        self.blocks = tuple(AttentionBlock(k, width, 4) for k in keys[2:])
-        self.norm = eqx.nn.LayerNorm(width)
+        channels = self.patch * shape[-1]
+        self.encoder = Encoder(key_encoder, channels, width, num_blocks)
+        self.last = dense(key_last, width, out_dim, 1.0)
         self.name = name
         self.missing = missing
         self.out_dim = out_dim
@@ -81,11 +78,9 @@ class Transformer(AbstractEmbedding):
             -1, self.patch * inputs.shape[1]
         )
         tokens = jnp.pad(present, (0, rest)).reshape(-1, self.patch).max(axis=1)
-        hidden = jax.vmap(self.first)(patches)
-        hidden = hidden + places(*hidden.shape).astype(hidden.dtype)
-        for block in self.blocks:
-            hidden = block(hidden, tokens)
-        pooled = masked_mean(jax.vmap(self.norm)(hidden), tokens)
+        marks = places(len(patches), len(self.last.weight[0]))
+        hidden = self.encoder(patches, tokens, marks)
+        pooled = masked_mean(hidden, tokens)
         return self.last(jax.nn.silu(pooled))
 
 

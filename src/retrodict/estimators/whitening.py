@@ -42,26 +42,32 @@ class Whitening(eqx.Module):
         self.direct = dense(key, direct_dim, dim, 0.0) if direct_dim else None
         self.dim = dim
 
-    def factors(self, context, direct, num_axes):
+    def context(self, condition: Array) -> Array:
+        """Return the learned part of a condition; entries of x may follow it."""
+        return condition[: self.head.weight.shape[1]]
+
+    def factors(self, condition, num_axes):
         """Return mean, log-diagonal and strictly lower part of T.
 
         They get axes of length 1 for batch axes of the value that the context lacks.
         """
+        context = self.context(condition)
         numbers = with_axes(self.head(context), num_axes)
         mean, log_diagonal, lower = split_factors(numbers, self.dim)
         if self.direct is not None:
-            mean = mean + with_axes(self.direct(direct), num_axes)
+            direct = self.direct(condition[len(context) :])
+            mean = mean + with_axes(direct, num_axes)
         return mean, log_diagonal, lower
 
-    def to_base(self, value, context, direct):
+    def to_base(self, value, condition):
         """Whiten; return v and log |det T|."""
-        mean, log_diagonal, lower = self.factors(context, direct, value.ndim)
+        mean, log_diagonal, lower = self.factors(condition, value.ndim)
         v = whiten(value - mean, log_diagonal, lower)
         return v, jnp.sum(log_diagonal, axis=0)
 
-    def from_base(self, noise, context, direct):
+    def from_base(self, noise, condition):
         """Undo the whitening."""
-        mean, log_diagonal, lower = self.factors(context, direct, noise.ndim)
+        mean, log_diagonal, lower = self.factors(condition, noise.ndim)
         return unwhiten(noise, log_diagonal, lower) + mean
 
 

@@ -31,7 +31,8 @@ import safetensors.numpy
 from .._core.atomic import write_atomic
 from .._core.errors import InterruptedRun, StorageError
 from .._core.progress import say
-from .loop import Info, Member, Position, Run, Split
+from .loop import Info, Position, Run, Split
+from .member import Member
 
 
 SECONDS = 30.0  # between two checkpoints of a member

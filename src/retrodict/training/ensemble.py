@@ -29,16 +29,9 @@ from ..estimators import Estimator
 from ..model import Structure
 from .build import build_estimator, vector_edges
 from .checkpoint import MemberFolder, current_checkpoints
-from .loop import (
-    Member,
-    Position,
-    Run,
-    Split,
-    compile_programs,
-    flatten,
-    rows_of,
-    train_member,
-)
+from .loop import Position, Run, Split, compile_programs, train_member
+from .member import Member, flatten
+from .rows import rows_of
 from .settings import Settings, num_raced
 from .start import start_at_regression
 

@@ -1,0 +1,201 @@
+"""What a training runs, compiled: an epoch or a long part of one, and its validation.
+
+What differs between two trainings of the same shape (order of rows, rates, decay) is an
+argument of the programs, not part of them: schedules are raced and members trained with
+one program.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from ..estimators import Estimator
+from .loss import training_loss
+from .member import Layout, Member
+from .rows import Rows
+
+
+CHUNK = 1024  # rows of one step of the validation loss
+
+
+class State(NamedTuple):
+    """What the next step needs.
+
+    Attributes:
+        weights: Flat vector of trainable weights.
+        adam: State of Adam.
+        skipped: Steps that were not finite so far.
+    """
+
+    weights: Float[Array, " size"]
+    adam: PyTree
+    skipped: Int[Array, ""]
+
+
+class Given(NamedTuple):
+    """What stays the same during a training.
+
+    Attributes:
+        decay: Weight decay of every weight.
+        free: Which weights are trained.
+        fixed: Leaves of the estimator that are not trained.
+        rows: Simulations, with those that are needed among them.
+    """
+
+    decay: Float[Array, " size"]
+    free: Float[Array, " size"]
+    fixed: PyTree
+    rows: Rows
+
+
+class Plan(NamedTuple):
+    """The steps of one epoch.
+
+    Attributes:
+        rows: Which rows each step sees, ``(steps, batch)``.
+        rates: Learning rate of each step, ``(steps,)``.
+        seeds: Seed of each step, for losses that draw random numbers, ``(steps,)``.
+    """
+
+    rows: Any
+    rates: Any
+    seeds: Any
+
+
+class Recipe(NamedTuple):
+    """What a program is compiled for; hashable."""
+
+    layout: Layout
+    clip_norm: float
+
+
+class Programs(NamedTuple):
+    """Compiled for one architecture and one number of rows.
+
+    Attributes:
+        epoch: ``(state, plan, given) -> (state, losses)``; uses up the state.
+        validation: ``(weights, held_out, given) -> loss`` of every held-out row.
+    """
+
+    epoch: Callable[..., tuple[State, Array]]
+    validation: Callable[..., Array]
+
+
+def compiled(recipe: Recipe, epoch: tuple, validation: tuple) -> Programs:
+    """Compile both programs; nothing if those shapes were compiled before.
+
+    Args:
+        recipe: What they are compiled for.
+        epoch: Arguments of the epoch, or their shapes.
+        validation: Arguments of the validation, likewise.
+    """
+    arguments = {"epoch": epoch, "validation": validation}
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(_compiled, name, recipe, _signature(values))
+            for name, values in arguments.items()
+        ]
+        return Programs(*(job.result() for job in jobs))
+
+
+def given_of(member: Member, decay: float, rows: Rows) -> Given:
+    """Gather what stays the same during the training of a member."""
+    decays = jnp.asarray(decay * member.matrices)
+    return Given(decays, jnp.asarray(member.free), member.fixed, rows)
+
+
+def _signature(arguments: PyTree) -> tuple[Any, tuple[Any, ...]]:
+    """Return structure, shapes and types of arguments, hashable."""
+    leaves, tree = jax.tree.flatten(arguments)
+    return tree, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+
+
+@lru_cache(maxsize=64)
+def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]]) -> Any:
+    tree, leaves = signature
+    shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in leaves]
+    arguments = jax.tree.unflatten(tree, shapes)
+    if name == "epoch":
+        epoch = partial(run_epoch, recipe)
+        return jax.jit(epoch, donate_argnums=0).lower(*arguments).compile()
+
+    def validation(vector: Array, held_out: Array, given: Given) -> Array:
+        estimator = recipe.layout.build(vector, given.fixed)
+        return held_out_losses(estimator, given.rows, held_out)
+
+    return jax.jit(validation).lower(*arguments).compile()
+
+
+def run_epoch(
+    recipe: Recipe,
+    state: State,
+    plan: Plan,
+    given: Given,
+) -> tuple[State, Float[Array, " steps"]]:
+    """Take one step for each batch of the plan; return the loss before each step."""
+
+    def loss(vector: Array, batch: Rows, seed: Array) -> Array:
+        estimator = recipe.layout.build(vector, given.fixed)
+        return training_loss(jr.key(seed), estimator, batch.value, batch.x)
+
+    def step(state: State, item: Plan) -> tuple[State, Array]:
+        index, rate, seed = item
+        batch = given.rows.take(index)
+        value, gradient = jax.value_and_grad(loss)(state.weights, batch, seed)
+        gradient = gradient * given.free
+        return take_step(state, gradient, rate, given.decay, recipe.clip_norm), value
+
+    return jax.lax.scan(step, state, plan)
+
+
+def take_step(
+    state: State,
+    gradient: Float[Array, " size"],
+    rate: Float[Array, ""],
+    decay: Float[Array, " size"],
+    clip_norm: float,
+) -> State:
+    """Take one step of AdamW; skip and count it when the gradient is not finite.
+
+    Decoupled weight decay is a Gaussian prior on the weights. It acts on matrices only:
+    a prior that pulls biases to zero would pull the mean of the posterior.
+
+    Source: Loshchilov, Hutter (2019), arXiv:1711.05101, algorithm 2.
+    """
+    norm = jnp.linalg.norm(gradient)
+    finite = jnp.isfinite(norm)
+    scale = jnp.where(finite, jnp.minimum(1.0, clip_norm / norm), 0.0)
+    clipped = jnp.where(finite, gradient * scale, 0.0)
+    direction, adam = optax.scale_by_adam().update(clipped, state.adam)
+    step = jnp.asarray(direction) + decay * state.weights
+    weights = state.weights - rate * step
+    new = State(weights, adam, state.skipped)
+    old = state._replace(skipped=state.skipped + 1)
+    return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
+
+
+def init(member: Member) -> State:
+    """Return the state before the first step."""
+    weights = jnp.array(member.weights)  # a copy: states are donated
+    return State(weights, optax.scale_by_adam().init(weights), jnp.zeros((), jnp.int32))
+
+
+def held_out_losses(
+    estimator: Estimator, rows: Rows, held_out: Int[Array, " validation"]
+) -> Float[Array, " validation"]:
+    """Return -log q of every held-out row, in chunks of bounded memory."""
+    chunk = min(CHUNK, len(held_out))
+    index = jnp.pad(held_out, (0, -len(held_out) % chunk)).reshape(-1, chunk)
+
+    def one_chunk(index: Array) -> Array:
+        part = rows.take(index)
+        return -estimator.log_prob_rows(part.value, part.x)
+
+    return jax.lax.map(one_chunk, index).ravel()[: len(held_out)]
