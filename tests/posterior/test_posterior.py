@@ -23,8 +23,9 @@ from .conftest import BOUNDED_SETTINGS, DESIGN, MEAN, NOISE, linear_model, typic
 def test_mean_and_covariance_agree_with_the_closed_form(linear, exact, getkey):
     """Over 200 observations, 3000 simulations: tolerances of a small network.
 
-    Measured with this seed: rms error of the mean 0.17 sd, sd within 2 %
-    on average, correlation off by .05.
+    Measured with this seed: rms error of the mean 0.17 sd, sd within 2 % on average,
+    correlation off by .05. A correlation known from 3000 pairs has a standard error of
+    .018: the bound is three of them, before any error of the network.
     """
     xs = typical_xs(200)
     draws = linear.sample(getkey(), xs, 2000)
@@ -36,7 +37,7 @@ def test_mean_and_covariance_agree_with_the_closed_form(linear, exact, getkey):
     np.testing.assert_allclose(ratio.mean(0), 1, atol=0.08)
     correlation = np.mean([np.corrcoef(row.T)[0, 1] for row in draws])
     expected = exact.covariance[0, 1] / sd.prod()
-    assert abs(correlation - expected) < 0.06
+    assert abs(correlation - expected) < 3.3 / np.sqrt(3000)
 
 
 def test_log_prob_agrees_with_the_closed_form(linear, exact):

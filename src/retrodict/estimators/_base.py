@@ -75,6 +75,17 @@ class AbstractEmbedding(eqx.Module):
         """Embed the standardized series of one simulation."""
 
 
+class AbstractSeriesEmbedding(AbstractEmbedding):
+    """An embedding of one series of x, of which no entry is passed on."""
+
+    name: eqx.AbstractVar[str]
+
+    @property
+    def direct_dim(self) -> int:
+        """How many entries of x follow the learned part: none."""
+        return 0
+
+
 class AbstractDensity(eqx.Module):
     """A normalized density on R^dim, given a condition vector.
 

@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, dense
+from ._base import AbstractEmbedding, AbstractSeriesEmbedding, Dense, dense
 
 
-class Convolution(AbstractEmbedding):
+class Convolution(AbstractSeriesEmbedding):
     """Embed one series ``(length, channels)`` or image ``(height, width, channels)``.
 
     Args:
@@ -36,7 +36,6 @@ class Convolution(AbstractEmbedding):
     last: Dense
     name: str = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
-    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -63,7 +62,6 @@ class Convolution(AbstractEmbedding):
         self.last = dense(keys[-1], 2 * channels, out_dim, 1.0)
         self.name = name
         self.out_dim = out_dim
-        self.direct_dim = 0
 
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, dense
+from ._base import AbstractSeriesEmbedding, Dense, dense
 from .rows import log_count, masked_max, masked_mean, read_rows
 
 
-class DeepSet(AbstractEmbedding):
+class DeepSet(AbstractSeriesEmbedding):
     """Embed one set ``(rows, channels)``, whatever the order of its rows.
 
     Args:
@@ -39,7 +39,6 @@ class DeepSet(AbstractEmbedding):
     name: str = eqx.field(static=True)
     missing: bool = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
-    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -64,7 +63,6 @@ class DeepSet(AbstractEmbedding):
         self.name = name
         self.missing = missing
         self.out_dim = out_dim
-        self.direct_dim = 0
 
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""

@@ -27,10 +27,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, dense
+from ._base import AbstractSeriesEmbedding, Dense, dense
 
 
-class LocalAverage(AbstractEmbedding):
+class LocalAverage(AbstractSeriesEmbedding):
     """Embed one field ``(times, sites)``, with or without channels, on a ring.
 
     Args:
@@ -48,7 +48,6 @@ class LocalAverage(AbstractEmbedding):
     name: str = eqx.field(static=True)
     radius: int = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
-    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -74,7 +73,6 @@ class LocalAverage(AbstractEmbedding):
         self.name = name
         self.radius = radius
         self.out_dim = out_dim
-        self.direct_dim = 0
 
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""

@@ -27,13 +27,13 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, dense
+from ._base import AbstractSeriesEmbedding, Dense, dense
 
 
 SMALLEST = 8  # pixels of the coarsest scale
 
 
-class MapAverage(AbstractEmbedding):
+class MapAverage(AbstractSeriesEmbedding):
     """Embed one map ``(height, width, channels)``.
 
     Args:
@@ -53,7 +53,6 @@ class MapAverage(AbstractEmbedding):
     last: Dense
     name: str = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
-    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -79,7 +78,6 @@ class MapAverage(AbstractEmbedding):
         self.last = dense(key_last, 2 * out_dim, out_dim, 1.0)
         self.name = name
         self.out_dim = out_dim
-        self.direct_dim = 0
 
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized map of one simulation."""

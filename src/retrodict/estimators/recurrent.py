@@ -22,11 +22,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, dense
+from ._base import AbstractSeriesEmbedding, Dense, dense
 from .rows import masked_mean, read_rows
 
 
-class Recurrent(AbstractEmbedding):
+class Recurrent(AbstractSeriesEmbedding):
     """Embed one series ``(rows, channels)``.
 
     Args:
@@ -44,7 +44,6 @@ class Recurrent(AbstractEmbedding):
     length: int = eqx.field(static=True)
     missing: bool = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
-    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -63,7 +62,6 @@ class Recurrent(AbstractEmbedding):
         self.length = shape[0]
         self.missing = missing
         self.out_dim = out_dim
-        self.direct_dim = 0
 
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""

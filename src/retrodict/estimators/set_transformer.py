@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, dense
+from ._base import AbstractSeriesEmbedding, Dense, dense
 from .attention import Encoder, attend, attention
 from .rows import log_count, read_rows
 
 
-class SetTransformer(AbstractEmbedding):
+class SetTransformer(AbstractSeriesEmbedding):
     """Embed one set ``(rows, channels)``, whatever the order of its rows.
 
     Args:
@@ -44,7 +44,6 @@ class SetTransformer(AbstractEmbedding):
     name: str = eqx.field(static=True)
     missing: bool = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
-    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -65,7 +64,6 @@ class SetTransformer(AbstractEmbedding):
         self.name = name
         self.missing = missing
         self.out_dim = out_dim
-        self.direct_dim = 0
 
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""

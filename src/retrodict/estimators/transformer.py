@@ -20,7 +20,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ._base import AbstractEmbedding, Dense, dense
+from ._base import AbstractSeriesEmbedding, Dense, dense
 from .attention import Encoder
 from .rows import masked_mean, read_rows
 
@@ -28,7 +28,7 @@ from .rows import masked_mean, read_rows
 MAX_TOKENS = 64
 
 
-class Transformer(AbstractEmbedding):
+class Transformer(AbstractSeriesEmbedding):
     """Embed one series ``(rows, channels)``.
 
     Args:
@@ -47,7 +47,6 @@ class Transformer(AbstractEmbedding):
     patch: int = eqx.field(static=True)
     missing: bool = eqx.field(static=True)
     out_dim: int = eqx.field(static=True)
-    direct_dim: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -68,7 +67,6 @@ class Transformer(AbstractEmbedding):
         self.name = name
         self.missing = missing
         self.out_dim = out_dim
-        self.direct_dim = 0
 
     def __call__(self, x: Mapping[str, Array]) -> Float[Array, " out_dim"]:
         """Embed the standardized series of one simulation."""

@@ -132,10 +132,7 @@ class Restricted:
             again = self.posterior.sample(jr.fold_in(key, number), xs, num_samples)
             out = np.where(outside[..., None], again, out)
             outside = ~self.region.contains(out)
-        raise DataError(
-            f"xs: Expected observations whose posterior lies in the {self._name}; got "
-            f"one with {int(outside.sum(1).max())} of {num_samples} draws outside."
-        )
+        raise self._too_few(int(outside.sum(1).max()), num_samples)
 
     def log_prob(
         self, theta: Any, xs: Any
@@ -145,11 +142,16 @@ class Restricted:
         Args:
             theta: ``(num_observations, num_samples, theta_dim)``.
             xs: Observations, as in :meth:`sample`.
+
+        Raises:
+            DataError: If no draw of the uncut posterior at some observation is inside.
         """
         log_q = self.posterior.log_prob(theta, xs)
         inside = self.region.contains(np.asarray(theta, np.float64))
-        log_z = np.log(self.acceptance(xs))[:, None]
-        return np.where(inside, log_q - log_z, -np.inf)
+        accepted = self.acceptance(xs)
+        if not accepted.all():
+            raise self._too_few(NUM_ACCEPTED, NUM_ACCEPTED)
+        return np.where(inside, log_q - np.log(accepted)[:, None], -np.inf)
 
     def acceptance(self, xs: Any) -> Float[np.ndarray, " num_observations"]:
         """Return the part of the uncut posterior inside, estimated with a fixed seed.
@@ -159,8 +161,11 @@ class Restricted:
         """
         key = stream_key(self.posterior.record.seed, "acceptance")
         draws = self.posterior.sample(key, xs, NUM_ACCEPTED)
-        return np.maximum(self.region.contains(draws).mean(1), 1 / NUM_ACCEPTED)
+        return self.region.contains(draws).mean(1)
 
-    @property
-    def _name(self) -> str:
-        return self.region.describe()
+    def _too_few(self, outside: int, count: int) -> DataError:
+        return DataError(
+            "xs: Expected observations whose posterior lies in the "
+            f"{self.region.describe()}; got one with {outside} of {count} draws "
+            "outside."
+        )
