@@ -93,7 +93,7 @@ class Study:
             itself is not what a reader would draw.
         training: Settings of the training that differ from the default, by name.
         num_validation: Test simulations of the verdict.
-        minutes: Measured time of a run, with its baseline, on one core.
+        minutes: About how long a run takes, with its baseline, on one core.
     """
 
     model: Model

@@ -54,7 +54,9 @@ def fit(
         simulations: Pairs of theta and x, from :func:`retrodict.simulate`.
         seed: Seed of the training; equal seeds give equal posteriors.
         effort: ``"auto"`` races a few schedules on held-out simulations and trains an
-            ensemble with the best; ``"fast"`` trains one network with the first choice.
+            ensemble with the best, with synthetic pairs and without entries of x that
+            say nothing where that helps; ``"fast"`` trains one network with the first
+            choice.
         num_members: Networks in the ensemble; by default 5, or 10 of fewer than 3000
             simulations, or 1 if ``effort`` is ``"fast"``. A single one is often
             over-confident.

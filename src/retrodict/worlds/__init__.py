@@ -56,7 +56,7 @@ class Entry:
         data: ``"included"``, or that a folder must be given.
         parameters: Names of what is inferred.
         parts: Names of its other runs.
-        minutes: Measured time of a run, with its baseline, on one core.
+        minutes: About how long a run takes, with its baseline, on one core.
     """
 
     name: str
