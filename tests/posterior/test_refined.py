@@ -23,7 +23,7 @@ def refined():
     )
     posterior = rd.fit(simulations, seed=0, settings=hasty)
     likely = dataclasses.replace(LINEAR_SETTINGS, constant_shape=True)
-    return rd.refine(posterior, simulations, seed=0, settings=likely)
+    return rd.refine(posterior, simulations, settings=likely)
 
 
 def test_a_poor_posterior_is_corrected(refined):

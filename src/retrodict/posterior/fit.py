@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-import jax.random as jr
 import numpy as np
 
 from .._core.compilation import use_compilation_cache
@@ -15,12 +14,13 @@ from ..estimators import Affine, fit_scalers
 from ..model import complete_structures
 from ..simulations import Simulations, as_series
 from ..training import (
+    Race,
     Settings,
     Trained,
     candidate_settings,
     checkpointing,
     default_settings,
-    train_ensemble,
+    race,
 )
 from .network import Network
 from .packed import leading, standardized
@@ -28,7 +28,7 @@ from .posterior import Posterior
 from .provenance import provenance, say_failures
 from .record import Record, XSpec
 from .screened import screen
-from .synthetic import Pairs, can_synthesize, with_synthetic
+from .synthetic import Pairs, can_synthesize, learn_likelihood, race_synthetic
 from .warnings import flat_series
 
 
@@ -104,9 +104,16 @@ def fit(
     search = settings is None and effort == "auto"
     complete = len(good) == len(simulations)  # the prior is that of the pairs
     with checkpointing(checkpoint):
-        trained, pairs, z = _train(key, pairs, candidates, structure, search=search)
+        races, pairs, z = _race(key, pairs, candidates, structure, search=search)
+        likelihood = None
         if search and complete and can_synthesize(pairs):
-            trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
+            first = min(races, key=lambda one: one.score)
+            likelihood = learn_likelihood(key, pairs, first.held_out)
+            races = [*races, race_synthetic(key, model, pairs, first, likelihood)]
+        trained = min(races, key=lambda one: one.score).finish()
+    parts = (*races, *([likelihood] if likelihood else []))
+    seconds = {k: sum(getattr(p, k) for p in parts) for k in ("compile_s", "train_s")}
+    trained = dataclasses.replace(trained, **seconds)
     curves = _curves(
         trained, float(np.log(scale.scale).sum() + space.log_det(u).mean())
     )
@@ -128,7 +135,8 @@ def fit(
     key_reference = stream_key(seed, "reference")
     reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
-    return Posterior(network, reference, record, (preview, good.targets[:8]))
+    examples = (preview, good.targets[:8])
+    return Posterior(network, reference, record, examples, likelihood)
 
 
 def _candidates(
@@ -142,20 +150,20 @@ def _candidates(
     return candidate_settings(base, count)
 
 
-def _train(
+def _race(
     key: Any, pairs: Pairs, candidates: Any, structure: Any, *, search: bool
-) -> tuple[Trained, Pairs, Any]:
+) -> tuple[list[Race], Pairs, Any]:
     """Train on all entries of x and, in a search, on those that say something."""
     z = standardized(pairs.scalers, pairs.x)
-    trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
+    whole = race(key, pairs.value, z, candidates, structure=structure)
     fewer = screen(pairs) if search else None
     if fewer is None:
-        return trained, pairs, z
+        return [whole], pairs, z
     fewer_z = standardized(fewer.scalers, pairs.x)
-    other = train_ensemble(key, pairs.value, fewer_z, candidates)
-    if other.score < trained.score:
-        return other, fewer, fewer_z
-    return trained, pairs, z
+    other = race(key, pairs.value, fewer_z, candidates)
+    if other.score < whole.score:
+        return [whole, other], fewer, fewer_z
+    return [whole, other], pairs, z
 
 
 def _curves(trained: Trained, shift: float) -> dict[str, Any]:

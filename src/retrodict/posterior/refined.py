@@ -18,10 +18,10 @@ from typing import Any
 
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 from scipy.special import logsumexp
 
-from .._core.errors import ModelError
+from .._core.errors import DataError, ModelError
 from .._core.resampling import resample
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Prior
@@ -29,17 +29,17 @@ from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
     Surrogate,
-    fit_surrogate,
     num_raced,
     shared_held_out,
 )
 from .posterior import Posterior, check_count
-from .synthetic import join_columns
+from .synthetic import Pairs, informative_columns, learn_likelihood
 
 
 NUM_JUDGED = 400  # held-out simulations that decide
 NUM_PROPOSALS = 2000  # draws of q behind every estimate of Z
 OVERSAMPLING = 8  # proposals per refined draw
+MIN_EFFICIENCY = 0.1  # effective draws per proposal; below, a few proposals decide
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,11 @@ class Refined:
             return plain
         rng = numpy_generator(key_pick)
         wanted = max(OVERSAMPLING * num_samples, NUM_PROPOSALS)
-        out = np.empty_like(plain)
+        out = plain.copy()
+        usable = self.usable(xs)
         for row, (theta, log_w) in enumerate(self._weighted(key_draws, xs, wanted)):
-            out[row] = theta[resample(rng, log_w, num_samples)]
+            if usable[row]:
+                out[row] = theta[resample(rng, log_w, num_samples)]
         if self.choice == "mixture":
             keep = rng.uniform(size=out.shape[:2]) < 0.5
             out = np.where(keep[..., None], plain, out)
@@ -98,8 +100,15 @@ class Refined:
             theta: ``(num_observations, num_samples, theta_dim)``.
             xs: Observations, as in :meth:`sample`.
         """
-        densities = self.densities(theta, xs, stream_key(0, "evidence"))
-        return densities[self.choice]
+        return self.densities(theta, xs)[self.choice]
+
+    def usable(self, xs: Any) -> Bool[np.ndarray, " num_observations"]:
+        """Say where q proposes well enough; elsewhere q itself is the answer.
+
+        Args:
+            xs: Observations, as in :meth:`sample`.
+        """
+        return self.effective_sample_size(self._key, xs) >= MIN_EFFICIENCY
 
     def effective_sample_size(
         self, key: Key[Array, ""], xs: Any, num_proposals: int = NUM_PROPOSALS
@@ -114,30 +123,34 @@ class Refined:
             xs: Observations, as in :meth:`sample`.
             num_proposals: Draws of q.
         """
-        sizes = []
-        for theta, log_w in self._weighted(key, xs, num_proposals):
-            weights = np.exp(log_w - logsumexp(log_w))
-            sizes.append(1 / (len(theta) * np.sum(weights**2)))
-        return np.array(sizes)
+        proposals = self._weighted(key, xs, num_proposals)
+        return np.array([_efficiency(log_w) for _, log_w in proposals])
 
-    def densities(self, theta: Any, xs: Any, key: Key[Array, ""]) -> dict[str, Any]:
+    def densities(self, theta: Any, xs: Any) -> dict[str, Any]:
         """Return the log-density under q, refined and mixture, each ``(n, s)``.
+
+        Where q proposes too badly all three are q.
 
         Args:
             theta: ``(num_observations, num_samples, theta_dim)``.
             xs: Observations, as in :meth:`sample`.
-            key: PRNG key of the proposals that Z is estimated with.
         """
         log_q = self.posterior.log_prob(theta, xs)
-        refined = np.empty_like(log_q)
-        proposals = self._weighted(key, xs, NUM_PROPOSALS)
+        refined = log_q.copy()
         rows = self._coordinates(xs)
-        for row, (drawn, log_w) in enumerate(proposals):
-            log_z = logsumexp(log_w) - np.log(len(drawn))
-            joint = self._joint(np.asarray(theta, np.float64)[row], rows[row])
-            refined[row] = joint - log_z
+        proposals = self._weighted(self._key, xs, NUM_PROPOSALS)
+        for row, (_, log_w) in enumerate(proposals):
+            if _efficiency(log_w) >= MIN_EFFICIENCY:
+                log_z = logsumexp(log_w) - np.log(len(log_w))
+                joint = self._joint(np.asarray(theta, np.float64)[row], rows[row])
+                refined[row] = joint - log_z
         mixture = np.logaddexp(log_q, refined) - np.log(2)
         return {"q": log_q, "refined": refined, "mixture": mixture}
+
+    @property
+    def _key(self) -> Key[Array, ""]:
+        """The same for every call: a density is a function of theta and x."""
+        return stream_key(0, "evidence")
 
     def _weighted(self, key, xs, num_proposals):
         """Yield proposals of each observation with their log-weights."""
@@ -168,7 +181,8 @@ class Refined:
 
     def _coordinates(self, xs):
         """Return x as the likelihood sees it; whole numbers at the middle of a step."""
-        columns = join_columns(self.posterior.network.x_spec.rows(xs))
+        network = self.posterior.network
+        columns = informative_columns(network.x_spec.rows(xs), network.scalers)
         return self.likelihood.columns.apply(columns)[0]
 
 
@@ -176,40 +190,53 @@ def refine(
     posterior: Posterior,
     simulations: Simulations,
     *,
-    seed: int = 0,
     settings: Settings | None = None,
 ) -> Refined:
     """Learn a likelihood and decide whether it improves the posterior.
 
     No simulation is added. The decision uses simulations that the likelihood and the
-    members of the posterior that judge it were not trained on.
+    members of the posterior that judge it were not trained on. Where :func:`fit` has
+    learned the likelihood already it is not learned again.
 
     Args:
         posterior: A posterior, from :func:`retrodict.fit` on these simulations.
         simulations: The simulations it was trained on.
-        seed: Seed of the likelihood's training.
         settings: Architecture and schedule of the likelihood, instead of a race.
 
     Raises:
         ModelError: If some parameters are nuisances or some targets are derived: their
             prior density is not known; or if x is not made of vectors.
+        DataError: If these are not the simulations that it was trained on.
     """
-    model = simulations.model
+    model, network, record = simulations.model, posterior.network, posterior.record
     good = simulations.ok()
     series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
     _check(model, series)
-    network = posterior.network
+    if simulations.fingerprint() != record.dataset:
+        raise DataError(
+            "simulations: Expected those that the posterior was trained on (dataset "
+            f"{record.dataset}); got {simulations.fingerprint()}."
+        )
     value = network.scale.apply(network.space.unconstrain(good.targets))
-    key_fit = stream_key(posterior.record.seed, "fit")
-    held_out = shared_held_out(
-        key_fit, len(good), Settings(**posterior.record.settings)
-    )
-    rest = np.setdiff1d(np.arange(len(good)), held_out)
-    key = stream_key(seed, "refine")
-    columns = join_columns(series)
-    likelihood = fit_surrogate(
-        key, value[rest].astype(np.float32), columns[rest], settings
-    )
+    pairs = Pairs(value.astype(np.float32), series, network.scale, network.scalers)
+    key = stream_key(record.seed, "fit")
+    held_out = shared_held_out(key, len(good), Settings(**record.settings))
+    likelihood = posterior.likelihood if settings is None else None
+    if likelihood is None:
+        likelihood = learn_likelihood(key, pairs, held_out, settings)
+    scores = _scores(posterior, likelihood, good, held_out)
+    choice = max(scores, key=lambda name: scores[name])
+    return Refined(posterior, likelihood, model.prior, choice, MappingProxyType(scores))
+
+
+def _scores(
+    posterior: Posterior,
+    likelihood: Surrogate,
+    good: Simulations,
+    held_out: np.ndarray,
+) -> dict[str, float]:
+    """Return the mean log-density of held-out theta under each of the choices."""
+    network = posterior.network
     judges = num_raced(len(held_out), len(network.members))
     judge = Posterior(
         replace(network, members=network.members[:judges], _programs={}),
@@ -218,13 +245,16 @@ def refine(
         posterior.preview,
     )
     judged = held_out[:NUM_JUDGED]
-    rows = {k: v[judged] for k, v in series.items()}
+    rows = {k: np.asarray(v)[judged] for k, v in as_series(good.x).items()}
     xs = next(iter(rows.values())) if network.x_spec.single else rows
-    trial = Refined(judge, likelihood, model.prior, "refined", {})
-    found = trial.densities(good.targets[judged][:, None], xs, jr.fold_in(key, 1))
-    scores = {name: float(values.mean()) for name, values in found.items()}
-    choice = max(scores, key=lambda name: scores[name])
-    return Refined(posterior, likelihood, model.prior, choice, MappingProxyType(scores))
+    trial = Refined(judge, likelihood, good.model.prior, "refined", {})
+    found = trial.densities(good.targets[judged][:, None], xs)
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
+def _efficiency(log_w: np.ndarray) -> float:
+    weights = np.exp(log_w - logsumexp(log_w))
+    return float(1 / (len(weights) * np.sum(weights**2)))
 
 
 def _check(model: Any, series: Mapping[str, np.ndarray]) -> None:

@@ -12,16 +12,17 @@ from typing import Any
 
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..estimators import Affine, VectorScaler, apply_scalers
 from ..model import Model
 from ..training import (
+    Race,
     Settings,
-    Trained,
+    Surrogate,
     default_settings,
     fit_surrogate,
-    train_ensemble,
+    race,
 )
 
 
@@ -58,31 +59,53 @@ def can_synthesize(pairs: Pairs) -> bool:
         and np.isfinite(series).all()
         for name, series in pairs.x.items()
     )
-    columns = sum(int(keep.sum()) for keep in _informative(pairs).values())
     few = len(pairs.value) <= MAX_SIMULATIONS
-    return vectors and few and columns <= MAX_COLUMNS
+    return bool(vectors and few and _informative(pairs.scalers).sum() <= MAX_COLUMNS)
 
 
-def with_synthetic(
-    key: Key[Array, ""], model: Model, pairs: Pairs, first: Trained
-) -> Trained:
-    """Return the better of a trained ensemble and one that saw synthetic pairs too.
+def learn_likelihood(
+    key: Key[Array, ""],
+    pairs: Pairs,
+    held_out: Int[np.ndarray, " validation"],
+    settings: Settings | None = None,
+) -> Surrogate:
+    """Learn the density of the entries of x that say something about theta.
+
+    The others are independent of theta and cancel in a posterior.
 
     Args:
-        key: PRNG key.
+        key: The key that the posterior is trained with.
+        pairs: The simulations.
+        held_out: Rows that it must not see.
+        settings: Architecture and schedule, instead of a race.
+    """
+    rest = np.setdiff1d(np.arange(len(pairs.value)), held_out)
+    columns = informative_columns(pairs.x, pairs.scalers)[rest]
+    key_likelihood = jr.fold_in(key, 1)
+    return fit_surrogate(key_likelihood, pairs.value[rest], columns, settings)
+
+
+def race_synthetic(
+    key: Key[Array, ""],
+    model: Model,
+    pairs: Pairs,
+    first: Race,
+    likelihood: Surrogate,
+) -> Race:
+    """Train on the simulations and on pairs from the prior and a learned likelihood.
+
+    Args:
+        key: The key that the posterior is trained with.
         model: The prior that more theta are drawn from.
         pairs: The simulations.
-        first: The ensemble trained on them alone.
+        first: The race on them alone; what it holds out is held out again.
+        likelihood: Learned from the others.
     """
-    key_likelihood, key_theta, key_x, key_train = jr.split(key, 4)
-    held_out = first.held_out[0]
-    rest = np.setdiff1d(np.arange(len(pairs.value)), held_out)
+    key_theta, key_x, key_train = jr.split(jr.fold_in(key, 2), 3)
+    rest = np.setdiff1d(np.arange(len(pairs.value)), first.held_out)
     names = sorted(pairs.x)
     columns = join_columns(pairs.x)
-    keep = np.concatenate([kept for _, kept in sorted(_informative(pairs).items())])
-    likelihood = fit_surrogate(
-        key_likelihood, pairs.value[rest], columns[rest][:, keep]
-    )
+    keep = _informative(pairs.scalers)
     count = max(NUM_SYNTHETIC, PER_SIMULATION * len(rest))
     value = pairs.scale.apply(_draw_targets(key_theta, model, count))
     value = value.astype(np.float32)
@@ -98,18 +121,19 @@ def with_synthetic(
     value = np.concatenate([pairs.value, pairs.value[again], value])
     settings = _settings(len(value), first.settings)
     z = apply_scalers(pairs.scalers, x)
-    second = train_ensemble(key_train, value, z, settings, held_out=held_out)
-    better = second if second.score < first.score else first
-    return replace(
-        better,
-        compile_s=sum(t.compile_s for t in (first, likelihood, second)),
-        train_s=sum(t.train_s for t in (first, likelihood, second)),
-    )
+    return race(key_train, value, z, settings, held_out=first.held_out)
 
 
-def _informative(pairs: Pairs) -> dict[str, np.ndarray]:
-    """Return which entries of each series the networks see."""
-    return {name: scaler.plain.scale > 0 for name, scaler in pairs.scalers.items()}
+def _informative(scalers: Mapping[str, Any]) -> Bool[np.ndarray, " columns"]:
+    """Return which entries of all series the networks see, by the order of names."""
+    return np.concatenate([scalers[name].plain.scale > 0 for name in sorted(scalers)])
+
+
+def informative_columns(
+    series: Mapping[str, np.ndarray], scalers: Mapping[str, Any]
+) -> Float[np.ndarray, "n columns"]:
+    """Return the entries of all series that the networks see, side by side."""
+    return join_columns(series)[:, _informative(scalers)]
 
 
 def join_columns(series: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n columns"]:

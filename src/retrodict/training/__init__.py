@@ -2,7 +2,7 @@
 
 from .build import build_estimator
 from .checkpoint import checkpointing, forget_checkpoints
-from .ensemble import Trained, shared_held_out, train_ensemble
+from .ensemble import Race, Trained, race, shared_held_out, train_ensemble
 from .loss import npe_loss
 from .settings import (
     Settings,
@@ -14,6 +14,7 @@ from .surrogate import Surrogate, fit_surrogate
 
 
 __all__ = [
+    "Race",
     "Settings",
     "Surrogate",
     "Trained",
@@ -25,6 +26,7 @@ __all__ = [
     "forget_checkpoints",
     "npe_loss",
     "num_raced",
+    "race",
     "shared_held_out",
     "train_ensemble",
 ]

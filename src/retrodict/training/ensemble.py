@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,59 @@ class Job(NamedTuple):
     settings: Settings
 
 
-def train_ensemble(
+class Race:
+    """Members that were raced in a few ways, and the ensemble they belong to.
+
+    Attributes:
+        settings: The way that won.
+        score: Loss of the raced members' mixture on the rows that they all hold out.
+        held_out: Those rows.
+        compile_s: Seconds spent compiling so far.
+        train_s: Seconds spent training so far, compilation apart.
+    """
+
+    def __init__(self, ensemble: "_Ensemble", candidates: Sequence[Settings]):
+        begun = time.perf_counter()
+        ensemble.compile()
+        self.compile_s = time.perf_counter() - begun
+        self._ensemble = ensemble
+        self.settings, self.score, self._runs = _race(ensemble, candidates)
+        self.held_out = ensemble.splits[0].held_out
+        self.train_s = time.perf_counter() - begun - self.compile_s
+
+    def finish(self) -> Trained:
+        """Train the other members of the ensemble.
+
+        Raises:
+            DataError: If a member never reached a finite validation loss.
+        """
+        begun, settings = time.perf_counter(), self.settings
+        raced = len(self._runs)
+        rest = [Job(m, settings) for m in range(raced, settings.num_members)]
+        runs = [*self._runs, *self._ensemble.train(rest)]
+        self.train_s += time.perf_counter() - begun
+        train, validation, skipped = np.array([r.history for r in runs]).transpose(
+            2, 1, 0
+        )
+        if not np.isfinite(validation).any(axis=0).all():  # one untrained is enough
+            raise DataError(
+                "fit: the loss was never finite. Expected simulations without extreme "
+                "outliers; look at the ranges of theta and x."
+            )
+        return Trained(
+            members=tuple(self._ensemble.network(m, run) for m, run in enumerate(runs)),
+            settings=settings,
+            train=train,
+            validation=validation,
+            skipped=skipped[-1].astype(int),
+            held_out=tuple(split.held_out for split in self._ensemble.splits),
+            score=self.score,
+            compile_s=self.compile_s,
+            train_s=self.train_s,
+        )
+
+
+def race(
     key: Key[Array, ""],
     value: Float[np.ndarray, "n dim"],
     x: Mapping[str, np.ndarray],
@@ -78,8 +130,8 @@ def train_ensemble(
     *,
     held_out: Int[np.ndarray, " validation"] | None = None,
     structure: Mapping[str, Structure] | None = None,
-) -> Trained:
-    """Train ``num_members`` networks on standardized simulations.
+) -> Race:
+    """Train the first members on standardized simulations, in every candidate way.
 
     Equal arguments give equal weights, whatever the number of threads.
 
@@ -93,36 +145,17 @@ def train_ensemble(
         structure: What the axes of the series mean, as far as it is declared.
 
     Raises:
-        DataError: If there are too few simulations to hold any out, or if a member
-            never reached a finite validation loss.
+        DataError: If there are too few simulations to hold any out.
     """
     if isinstance(candidates, Settings):
         candidates = (candidates,)
     ensemble = _Ensemble(key, value, x, candidates[0], held_out, structure)
-    begun = time.perf_counter()
-    ensemble.compile()
-    compile_s = time.perf_counter() - begun
-    settings, score, runs = _race(ensemble, candidates)
-    rest = [Job(m, settings) for m in range(len(runs), settings.num_members)]
-    runs = [*runs, *ensemble.train(rest)]
-    history = np.array([run.history for run in runs]).transpose(2, 1, 0)
-    train, validation, skipped = history
-    if not np.isfinite(validation).any(axis=0).all():  # one untrained member is enough
-        raise DataError(
-            "fit: the loss was never finite. Expected simulations without extreme "
-            "outliers; look at the ranges of theta and x."
-        )
-    return Trained(
-        members=tuple(ensemble.network(m, run) for m, run in enumerate(runs)),
-        settings=settings,
-        train=train,
-        validation=validation,
-        skipped=skipped[-1].astype(int),
-        held_out=tuple(split.held_out for split in ensemble.splits),
-        score=score,
-        compile_s=compile_s,
-        train_s=time.perf_counter() - begun - compile_s,
-    )
+    return Race(ensemble, candidates)
+
+
+def train_ensemble(*args: Any, **kwargs: Any) -> Trained:
+    """Train all members; arguments and errors as of :func:`race`, then of its end."""
+    return race(*args, **kwargs).finish()
 
 
 def _race(
@@ -302,4 +335,8 @@ def _split(key: Key[Array, ""], count: int, held: int) -> Split:
 
 def _num_threads() -> int:
     """One thread a core on the CPU; an accelerator runs one program at a time."""
-    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    if jax.default_backend() != "cpu":
+        return 1
+    if hasattr(os, "sched_getaffinity"):  # Linux: what this process may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -124,13 +124,21 @@ def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]])
     arguments = jax.tree.unflatten(tree, shapes)
     if name == "epoch":
         epoch = partial(run_epoch, recipe)
-        return jax.jit(epoch, donate_argnums=0).lower(*arguments).compile()
+        lowered = jax.jit(epoch, donate_argnums=0).lower(*arguments)
+        return lowered.compile(compiler_options=_options())
 
     def validation(vector: Array, held_out: Array, given: Given) -> Array:
         estimator = recipe.layout.build(vector, given.fixed)
         return held_out_losses(estimator, given.rows, held_out)
 
-    return jax.jit(validation).lower(*arguments).compile()
+    return jax.jit(validation).lower(*arguments).compile(compiler_options=_options())
+
+
+def _options() -> dict[str, int] | None:
+    """Compile for less long on a CPU: higher levels made no step faster."""
+    if jax.default_backend() != "cpu":
+        return None
+    return {"xla_backend_optimization_level": 1}
 
 
 def run_epoch(
