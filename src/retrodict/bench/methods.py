@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..model import Model
-from ..posterior import Posterior, Refined, fit, refine
+from ..posterior import Posterior, Refined, Sequential, fit, refine
 from ..simulations import Simulations, simulate
 
 
@@ -89,6 +90,71 @@ def refined(model: Model, budget: int, seed: int, effort: str) -> Answer:
     return Trained(both, train_s, compile_s)
 
 
+FIRST_SHARE = 0.2  # of the budget, before any observation is known
+ROUNDS = 3
+
+
+class InRounds:
+    """Truncated proposals: a training of its own for every observation.
+
+    Each observation is given the whole budget, of which a fifth is shared by all.
+    Seconds are those of one observation, on average.
+
+    Attributes:
+        train_s: Seconds of training.
+        compile_s: Seconds of compilation.
+    """
+
+    def __init__(self, model: Model, budget: int, seed: int, effort: str):
+        self._model = model
+        self._sims, self._first = _fitted(
+            model, int(FIRST_SHARE * budget), seed, "fast"
+        )
+        self._per_round = (budget - len(self._sims)) // ROUNDS
+        self._seed, self._effort = seed, effort
+        self._found: dict[bytes, Sequential] = {}
+
+    @property
+    def train_s(self) -> float:
+        """Seconds of training."""
+        return self._seconds("train_s")
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds of compilation."""
+        return self._seconds("compile_s")
+
+    def sample(self, key: Key[Array, ""], xs: Any, num_samples: int) -> np.ndarray:
+        """Draw from the posterior of every observation."""
+        keys = jr.split(key, len(xs))
+        pairs = zip(keys, xs, strict=True)
+        return np.stack([self._at(x).sample(k, num_samples) for k, x in pairs])
+
+    def log_prob(self, theta: Any, xs: Any) -> np.ndarray:
+        """Return the normalized log-density of theta at every observation, in nats."""
+        rows = zip(theta, xs, strict=True)
+        return np.stack([self._at(x).log_prob(row) for row, x in rows])
+
+    def _at(self, x: np.ndarray) -> Sequential:
+        name = np.asarray(x).tobytes()
+        if name not in self._found:
+            self._found[name] = refine(
+                self._first,
+                self._model,
+                x,
+                rounds=ROUNDS,
+                num_simulations=self._per_round,
+                simulations=self._sims,
+                seed=self._seed,
+                effort=self._effort,
+            )
+        return self._found[name]
+
+    def _seconds(self, name: str) -> float:
+        each = [getattr(found, name) for found in self._found.values()]
+        return getattr(self._first.record, name) + float(np.mean(each or [0.0]))
+
+
 def _fitted(
     model: Model, budget: int, seed: int, effort: str
 ) -> tuple[Simulations, Posterior]:
@@ -96,7 +162,9 @@ def _fitted(
     return sims, fit(sims, seed=seed, effort="fast" if effort == "fast" else "auto")
 
 
-METHODS = MappingProxyType({"amortized": amortized, "refined": refined})
+METHODS = MappingProxyType(
+    {"amortized": amortized, "refined": refined, "sequential": InRounds}
+)
 """The function of each method, by name."""
 
 EFFORTS = ("fast", "auto")

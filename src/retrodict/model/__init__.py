@@ -4,7 +4,7 @@ from .._core.external import Command
 from .loading import as_study, load_study
 from .model import Derived, Model, clean_observation, unknown_parameter
 from .prior import Nuisance, Prior
-from .region import Region
+from .region import Balls, Region
 from .simulator import JaxSimulator, PythonSimulator, as_simulator
 from .space import Field, Space, refuse_nan
 from .structure import Structure, StructureKind, complete_structures
@@ -14,6 +14,7 @@ from .support import Kind, Support
 
 __all__ = [
     "Axis",
+    "Balls",
     "Baseline",
     "Command",
     "Derived",

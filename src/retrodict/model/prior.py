@@ -130,13 +130,47 @@ class Prior:
         if region is None:
             return self._draw(key)
 
-        def again(state: tuple[Any, Any]) -> tuple[Any, Any]:
-            return state[0] + 1, self._draw(jr.fold_in(key, state[0]))
+        def attempt(number: Any) -> tuple[dict[str, Array], Any]:
+            return self._attempt(jr.fold_in(key, number), region)
 
-        def outside(state: tuple[Any, Any]) -> Any:
-            return ~region.inside(state[1]) & (state[0] < MAX_DRAWS)
+        def again(state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+            return state[0] + 1, *attempt(state[0])
 
-        return jax.lax.while_loop(outside, again, (jnp.uint32(0), self._draw(key)))[1]
+        def outside(state: tuple[Any, Any, Any]) -> Any:
+            return ~state[2] & (state[0] < MAX_DRAWS)
+
+        first = attempt(jnp.uint32(0))
+        return jax.lax.while_loop(outside, again, (jnp.uint32(1), *first))[1]
+
+    def _attempt(
+        self, key: Key[Array, ""], region: Region
+    ) -> tuple[dict[str, Array], Any]:
+        """Draw one theta, and say whether it is one of the restricted prior."""
+        balls = region.balls
+        if balls is None:
+            theta = self._draw(key)
+            return theta, region.inside(theta)
+        key_balls, key_accept = jr.split(key)
+        u = balls.draw(key_balls)
+        times = region.count(u)  # how many ellipsoids could have drawn it
+        share = jnp.exp(self.unconstrained_log_density(u) - balls.log_bound)
+        accepted = jr.uniform(key_accept) * times < share
+        return self._named(self.space.constrain(u)), (times > 0) & accepted
+
+    def unconstrained_log_density(self, u: Any) -> Array:
+        """Return the log-density of unconstrained coordinates, of the whole prior.
+
+        Args:
+            u: One point ``(unconstrained_dim,)``; can be compiled.
+        """
+        theta = self._named(self.space.constrain(u))
+        return self._log_density(theta) + self.space.log_det(u)
+
+    def _named(self, flat: Any) -> dict[str, Array]:
+        ends = np.cumsum([field.size for field in self.space.fields])[:-1]
+        parts = jnp.split(flat, [int(end) for end in ends])
+        fields = zip(self.space.fields, parts, strict=True)
+        return {field.name: part.reshape(field.shape) for field, part in fields}
 
     def _draw(self, key: Key[Array, ""]) -> dict[str, Array]:
         if self._function is None:

@@ -91,7 +91,7 @@ class Space:
                     f"theta[{field.name!r}]: Expected shape ("
                     f"{', '.join(map(str, ('n', *field.shape)))}); got {column.shape}."
                 )
-            columns.append(column.reshape(len(column), -1))
+            columns.append(column.reshape(len(column), field.size))
         lengths = {f.name: len(c) for f, c in zip(self.fields, columns, strict=True)}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"theta: Expected fields of equal length; got {lengths}.")

@@ -4,8 +4,10 @@ from .conditioned import ConditionedPosterior, summarize
 from .fit import fit
 from .load import load
 from .posterior import Posterior
-from .refined import Refined, refine
+from .refine import refine
+from .refined import Refined
 from .restricted import Restricted, restrict
+from .sequential import Sequential
 from .warnings import PosteriorWarning
 
 
@@ -15,6 +17,7 @@ __all__ = [
     "PosteriorWarning",
     "Refined",
     "Restricted",
+    "Sequential",
     "fit",
     "load",
     "refine",

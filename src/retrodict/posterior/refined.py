@@ -24,7 +24,7 @@ from scipy.special import logsumexp
 from .._core.errors import DataError, ModelError
 from .._core.resampling import resample
 from .._core.seeds import numpy_generator, stream_key
-from ..model import Prior
+from ..model import Model, Prior
 from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
@@ -33,6 +33,7 @@ from ..training import (
     shared_held_out,
 )
 from .posterior import Posterior, check_count
+from .record import Record
 from .synthetic import Pairs, informative_columns, learn_likelihood
 
 
@@ -59,6 +60,16 @@ class Refined:
     prior: Prior
     choice: str
     scores: Mapping[str, float]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the components of theta, in flat order."""
+        return self.posterior.names
+
+    @property
+    def record(self) -> Record:
+        """How the posterior was made."""
+        return self.posterior.record
 
     def sample(
         self, key: Key[Array, ""], xs: Any, num_samples: int
@@ -186,32 +197,17 @@ class Refined:
         return self.likelihood.columns.apply(columns)[0]
 
 
-def refine(
+def refine_by_likelihood(
     posterior: Posterior,
     simulations: Simulations,
     *,
     settings: Settings | None = None,
 ) -> Refined:
-    """Learn a likelihood and decide whether it improves the posterior.
-
-    No simulation is added. The decision uses simulations that the likelihood and the
-    members of the posterior that judge it were not trained on. Where :func:`fit` has
-    learned the likelihood already it is not learned again.
-
-    Args:
-        posterior: A posterior, from :func:`retrodict.fit` on these simulations.
-        simulations: The simulations it was trained on.
-        settings: Architecture and schedule of the likelihood, instead of a race.
-
-    Raises:
-        ModelError: If some parameters are nuisances or some targets are derived: their
-            prior density is not known; or if x is not made of vectors.
-        DataError: If these are not the simulations that it was trained on.
-    """
+    """Learn a likelihood; arguments as :func:`retrodict.refine`."""
     model, network, record = simulations.model, posterior.network, posterior.record
     good = simulations.ok()
     series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
-    _check(model, series)
+    _check(good)
     if simulations.fingerprint() != record.dataset:
         raise DataError(
             "simulations: Expected those that the posterior was trained on (dataset "
@@ -257,7 +253,17 @@ def _efficiency(log_w: np.ndarray) -> float:
     return float(1 / (len(weights) * np.sum(weights**2)))
 
 
-def _check(model: Any, series: Mapping[str, np.ndarray]) -> None:
+def can_refine(simulations: Simulations) -> bool:
+    """Say whether a likelihood can be learned of these simulations."""
+    return all(np.ndim(values) == 2 for values in as_series(simulations.x).values())
+
+
+def all_sampled(model: Model) -> None:
+    """Refuse a model whose targets are not its sampled parameters.
+
+    Raises:
+        ModelError: If some parameters are nuisances or some targets are derived.
+    """
     if model.targets.names != model.prior.space.names:
         raise ModelError(
             "refine: Expected every sampled parameter to be a target and nothing else; "
@@ -265,7 +271,12 @@ def _check(model: Any, series: Mapping[str, np.ndarray]) -> None:
             f"{list(model.prior.space.names)}. The prior density of nuisances given "
             "targets is not known; use the posterior itself."
         )
-    if any(values.ndim != 2 for values in series.values()):
+
+
+def _check(simulations: Simulations) -> None:
+    all_sampled(simulations.model)
+    if not can_refine(simulations):
+        series = as_series(simulations.x)
         shapes = {name: values.shape[1:] for name, values in series.items()}
         raise ModelError(
             f"refine: Expected x to be made of vectors; got shapes {shapes}. A "

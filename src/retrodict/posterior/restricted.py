@@ -31,6 +31,7 @@ from ..model import Model, Region
 from ..simulations import Simulations
 from .posterior import Posterior, check_count
 from .provenance import DEPENDS_LEVEL, failure_facts
+from .refined import Refined
 
 
 NUM_MASS = 200_000  # prior draws behind the mass of the region
@@ -73,8 +74,8 @@ def restrict(simulations: Simulations, *, kept: float = 0.99) -> Model:
     features = quadratic_features((u - mean) / scale)
     weights = logistic_regression(features[fitted], success[fitted])
     scores = features[~fitted & success] @ weights
-    threshold = float(np.quantile(scores, 1 - kept))
-    region = Region(space, mean, scale, weights, threshold)
+    weights[0] -= np.quantile(scores, 1 - kept)  # the feature that is constant
+    region = Region(space, mean, scale, weights[:, None])
     draws = model.prior.sample(stream_key(simulations.seed, "region"), NUM_MASS)
     mass = float(region.contains(space.flatten(draws)).mean())
     if mass < LEAST_MASS:
@@ -98,7 +99,7 @@ class Restricted:
             the posterior does not tell whether it is inside.
     """
 
-    posterior: Posterior
+    posterior: Posterior | Refined
     region: Region
 
     def __post_init__(self) -> None:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from .cluster import Dask
     from .command import recall, remember
     from .damage import Damage, repair, verify
-    from .dataset import STATUSES, Simulations, as_series, like_series
+    from .dataset import (
+        STATUSES,
+        Simulations,
+        as_series,
+        concatenated,
+        like_series,
+    )
     from .exchange import export
     from .inline import compiled_simulator
     from .pool import Pool
@@ -37,6 +43,7 @@ _HOMES = {
     "cancel": "cancel",
     "check_shapes": "run",
     "compiled_simulator": "inline",
+    "concatenated": "dataset",
     "export": "exchange",
     "fill": "run",
     "like_series": "dataset",
@@ -66,6 +73,7 @@ __all__ = [
     "cancel",
     "check_shapes",
     "compiled_simulator",
+    "concatenated",
     "export",
     "fill",
     "like_series",

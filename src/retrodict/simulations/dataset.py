@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,6 +115,33 @@ class Simulations:
             status=self.status[rows],
             index=self.index[rows],
         )
+
+
+def concatenated(parts: Sequence[Simulations], model: Model) -> Simulations:
+    """Return rows of several campaigns, numbered anew, as simulations of one model.
+
+    Args:
+        parts: Simulations of models that differ in the prior alone.
+        model: The model whose prior they are draws of together.
+    """
+    series = [as_series(part.x) for part in parts]
+    single = not isinstance(parts[0].x, Mapping)
+    status = np.concatenate([part.status for part in parts])
+    return replace(
+        parts[-1],
+        model=model,
+        theta=_stacked([part.theta for part in parts]),
+        derived=_stacked([part.derived for part in parts]),
+        x=like_series(_stacked(series), single),
+        status=status,
+        index=np.arange(len(status)),
+        errors=(),
+        seconds=sum(part.seconds for part in parts),
+    )
+
+
+def _stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
 def _take(values: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:

@@ -1,0 +1,72 @@
+"""``refine``: make a posterior better, with what is there or with new simulations."""
+
+from typing import Any, Literal, overload
+
+from .._core.errors import ModelError
+from ..model import Model
+from ..simulations import Simulations
+from ..training import Settings
+from .posterior import Posterior
+from .refined import Refined, refine_by_likelihood
+from .sequential import Sequential, refine_in_rounds
+
+
+@overload
+def refine(
+    posterior: Posterior, given: Simulations, *, settings: Settings | None = ...
+) -> Refined: ...
+@overload
+def refine(
+    posterior: Posterior,
+    given: Model,
+    x_obs: Any,
+    *,
+    rounds: int = ...,
+    num_simulations: int = ...,
+    simulations: Simulations | None = ...,
+    seed: int = ...,
+    effort: Literal["auto", "fast"] = ...,
+) -> Sequential: ...
+def refine(
+    posterior: Posterior, given: Simulations | Model, x_obs: Any = None, **options: Any
+) -> Refined | Sequential:
+    """Refine a posterior by a learned likelihood, or by simulating where it lies.
+
+    With the simulations it was trained on, a likelihood is learned from them, and q,
+    the refined posterior or their mixture is chosen by the log-density of theta at
+    simulations that neither was trained on. No simulation is added, and the result is a
+    posterior for every observation.
+
+    With a model and an observation, rounds of new simulations are spent near the
+    posterior at that observation (truncated proposals), and the result holds there
+    only. This suits an expensive simulator and one observation.
+
+    Args:
+        posterior: From :func:`retrodict.fit`.
+        given: The simulations it was trained on; or the model, to simulate anew.
+        x_obs: The observation, with a model; by default the model's own.
+        **options: With simulations, ``settings``: architecture and schedule of the
+            likelihood, instead of a race. With a model, ``rounds`` (4 at most),
+            ``num_simulations`` per round (1000; what a region that stops shrinking
+            leaves over goes to the last round), ``simulations`` that the posterior was
+            trained on, to be used again, ``seed`` (0), and ``effort`` of the last
+            training, as for :func:`retrodict.fit`.
+
+    Returns:
+        :class:`Refined`, or :class:`Sequential`.
+
+    Raises:
+        ModelError: If some parameters are nuisances or some targets are derived: their
+            prior density is not known; if x is not made of vectors, of which alone a
+            likelihood is learned; or if there is no observation.
+        DataError: If these are not the simulations that it was trained on.
+        ValueError: If ``rounds`` or ``num_simulations`` is less than 1.
+    """
+    if isinstance(given, Simulations):
+        return refine_by_likelihood(posterior, given, **options)
+    x_obs = given.observed if x_obs is None else x_obs
+    if x_obs is None:
+        raise ModelError(
+            "x_obs: Expected an observation; the model has none. Give one to refine."
+        )
+    return refine_in_rounds(posterior, given, x_obs, **options)
