@@ -82,8 +82,7 @@ def refined(model: Model, budget: int, seed: int, effort: str) -> Answer:
     """Train a posterior and a likelihood; choose between them by held-out score."""
     sims, posterior = _fitted(model, budget, seed, effort)
     both = refine(posterior, sims)
-    learned = [] if posterior.likelihood else [both.likelihood]  # else within `fit`
-    parts = (posterior.record, *learned)
+    parts = (posterior.record, both.likelihood)
     train_s, compile_s = (
         sum(getattr(part, name) for part in parts) for name in ("train_s", "compile_s")
     )

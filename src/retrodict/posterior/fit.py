@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+import jax.random as jr
 import numpy as np
 
 from .._core.compilation import use_compilation_cache
@@ -105,13 +106,14 @@ def fit(
     complete = len(good) == len(simulations)  # the prior is that of the pairs
     with checkpointing(checkpoint):
         races, pairs, z = _race(key, pairs, candidates, structure, search=search)
-        likelihood = None
+        parts: list[Any] = [*races]
         if search and complete and can_synthesize(pairs):
             first = min(races, key=lambda one: one.score)
-            likelihood = learn_likelihood(key, pairs, first.held_out)
-            races = [*races, race_synthetic(key, model, pairs, first, likelihood)]
+            likelihood = learn_likelihood(jr.fold_in(key, 1), pairs, first.held_out)
+            key_pairs = jr.fold_in(key, 2)
+            races.append(race_synthetic(key_pairs, model, pairs, first, likelihood))
+            parts += [likelihood, races[-1]]
         trained = min(races, key=lambda one: one.score).finish()
-    parts = (*races, *([likelihood] if likelihood else []))
     seconds = {k: sum(getattr(p, k) for p in parts) for k in ("compile_s", "train_s")}
     trained = dataclasses.replace(trained, **seconds)
     curves = _curves(
@@ -136,7 +138,7 @@ def fit(
     reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     examples = (preview, good.targets[:8])
-    return Posterior(network, reference, record, examples, likelihood)
+    return Posterior(network, reference, record, examples)
 
 
 def _candidates(

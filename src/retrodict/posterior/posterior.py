@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Key
 from .._core.compilation import use_compilation_cache
 from ..diagnostics import OutlierReference
 from ..model import refuse_nan
-from ..training import Surrogate
 from .artifact import Parts, write_artifact
 from .conditioned import ConditionedPosterior
 from .network import Network
@@ -30,8 +29,6 @@ class Posterior:
         record: How it was made.
         preview: A few simulations, series and theta, that a saved posterior is tested
             on when it is loaded.
-        likelihood: What :func:`retrodict.fit` learned of the likelihood on the way, if
-            it did, for :func:`retrodict.refine`; not saved.
     """
 
     def __init__(
@@ -40,13 +37,11 @@ class Posterior:
         reference: OutlierReference,
         record: Record,
         preview: tuple[Mapping[str, np.ndarray], np.ndarray],
-        likelihood: Surrogate | None = None,
     ):
         self.network = network
         self.reference = reference
         self.record = record
         self.preview = preview
-        self.likelihood = likelihood
 
     @property
     def names(self) -> tuple[str, ...]:

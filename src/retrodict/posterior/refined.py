@@ -28,15 +28,15 @@ from ..model import Model, Prior
 from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
-    Surrogate,
     num_raced,
     shared_held_out,
 )
 from .posterior import Posterior, check_count
 from .record import Record
-from .synthetic import Pairs, informative_columns, learn_likelihood
+from .synthetic import Likelihood, Pairs, informative_columns, learn_likelihood
 
 
+NUM_LEARNED = 5  # networks of the likelihood
 NUM_JUDGED = 400  # held-out simulations that decide
 NUM_PROPOSALS = 2000  # draws of q behind every estimate of Z
 OVERSAMPLING = 8  # proposals per refined draw
@@ -56,7 +56,7 @@ class Refined:
     """
 
     posterior: Posterior
-    likelihood: Surrogate
+    likelihood: Likelihood
     prior: Prior
     choice: str
     scores: Mapping[str, float]
@@ -194,7 +194,7 @@ class Refined:
         """Return x as the likelihood sees it; whole numbers at the middle of a step."""
         network = self.posterior.network
         columns = informative_columns(network.x_spec.rows(xs), network.scalers)
-        return self.likelihood.columns.apply(columns)[0]
+        return self.likelihood.coordinates(columns)
 
 
 def refine_by_likelihood(
@@ -217,9 +217,9 @@ def refine_by_likelihood(
     pairs = Pairs(value.astype(np.float32), series, network.scale, network.scalers)
     key = stream_key(record.seed, "fit")
     held_out = shared_held_out(key, len(good), Settings(**record.settings))
-    likelihood = posterior.likelihood if settings is None else None
-    if likelihood is None:
-        likelihood = learn_likelihood(key, pairs, held_out, settings)
+    likelihood = learn_likelihood(
+        jr.fold_in(key, 3), pairs, held_out, settings, num_members=NUM_LEARNED
+    )
     scores = _scores(posterior, likelihood, good, held_out)
     choice = max(scores, key=lambda name: scores[name])
     return Refined(posterior, likelihood, model.prior, choice, MappingProxyType(scores))
@@ -227,7 +227,7 @@ def refine_by_likelihood(
 
 def _scores(
     posterior: Posterior,
-    likelihood: Surrogate,
+    likelihood: Likelihood,
     good: Simulations,
     held_out: np.ndarray,
 ) -> dict[str, float]:

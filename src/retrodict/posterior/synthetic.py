@@ -24,12 +24,16 @@ from ..training import (
     fit_surrogate,
     race,
 )
+from .binary import BinaryLikelihood, fit_binary, is_binary
 
+
+Likelihood = Surrogate | BinaryLikelihood
 
 NUM_SYNTHETIC = 20_000  # at least
 PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
 MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
+NUM_LEARNED = 3  # networks of the likelihood
 MAX_MEMBERS = 5  # more average out what few simulations leave to chance; these are many
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
@@ -60,7 +64,10 @@ def can_synthesize(pairs: Pairs) -> bool:
         for name, series in pairs.x.items()
     )
     few = len(pairs.value) <= MAX_SIMULATIONS
-    return bool(vectors and few and _informative(pairs.scalers).sum() <= MAX_COLUMNS)
+    if not (vectors and few):
+        return False
+    columns = informative_columns(pairs.x, pairs.scalers)
+    return columns.shape[1] <= MAX_COLUMNS or is_binary(columns)
 
 
 def learn_likelihood(
@@ -68,21 +75,27 @@ def learn_likelihood(
     pairs: Pairs,
     held_out: Int[np.ndarray, " validation"],
     settings: Settings | None = None,
-) -> Surrogate:
+    *,
+    num_members: int = NUM_LEARNED,
+) -> Likelihood:
     """Learn the density of the entries of x that say something about theta.
 
     The others are independent of theta and cancel in a posterior.
 
     Args:
-        key: The key that the posterior is trained with.
+        key: PRNG key.
         pairs: The simulations.
         held_out: Rows that it must not see.
         settings: Architecture and schedule, instead of a race.
+        num_members: Networks of a race's winner.
     """
     rest = np.setdiff1d(np.arange(len(pairs.value)), held_out)
     columns = informative_columns(pairs.x, pairs.scalers)[rest]
-    key_likelihood = jr.fold_in(key, 1)
-    return fit_surrogate(key_likelihood, pairs.value[rest], columns, settings)
+    if settings is None and is_binary(columns):
+        return fit_binary(pairs.value[rest], columns)
+    return fit_surrogate(
+        key, pairs.value[rest], columns, settings, num_members=num_members
+    )
 
 
 def race_synthetic(
@@ -90,18 +103,18 @@ def race_synthetic(
     model: Model,
     pairs: Pairs,
     first: Race,
-    likelihood: Surrogate,
+    likelihood: Likelihood,
 ) -> Race:
     """Train on the simulations and on pairs from the prior and a learned likelihood.
 
     Args:
-        key: The key that the posterior is trained with.
+        key: PRNG key.
         model: The prior that more theta are drawn from.
         pairs: The simulations.
         first: The race on them alone; what it holds out is held out again.
         likelihood: Learned from the others.
     """
-    key_theta, key_x, key_train = jr.split(jr.fold_in(key, 2), 3)
+    key_theta, key_x, key_train = jr.split(key, 3)
     rest = np.setdiff1d(np.arange(len(pairs.value)), first.held_out)
     names = sorted(pairs.x)
     columns = join_columns(pairs.x)

@@ -26,7 +26,6 @@ from .settings import Settings, candidate_settings, default_settings
 
 
 CHUNK = 8192  # rows of one compiled call
-NUM_MEMBERS = 3
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,12 @@ class Surrogate:
         ]
         return self.columns.undo(np.concatenate(drawn).astype(np.float64))
 
+    def coordinates(
+        self, x: Float[np.ndarray, "n columns"]
+    ) -> Float[np.ndarray, "n columns"]:
+        """Return the coordinates of x; of whole numbers, those of the middle."""
+        return self.columns.apply(x)[0]
+
     def log_prob(
         self, coordinates: Float[np.ndarray, "n columns"], value: np.ndarray
     ) -> Float[np.ndarray, " n"]:
@@ -71,6 +76,8 @@ def fit_surrogate(
     value: Float[np.ndarray, "n dim"],
     x: Float[np.ndarray, "n columns"],
     settings: Settings | None = None,
+    *,
+    num_members: int = 3,
 ) -> Surrogate:
     """Learn the likelihood from rows of standardized theta and of x.
 
@@ -79,6 +86,7 @@ def fit_surrogate(
         value: Standardized, unconstrained theta.
         x: Entries of x, not standardized.
         settings: Architecture and schedule, instead of a race.
+        num_members: Networks of a race's winner.
     """
     key_noise, key_train = jr.split(key)
     columns = Columns.fit(x)
@@ -87,14 +95,14 @@ def fit_surrogate(
         key_train,
         coordinates.astype(np.float32),
         {"theta": value},
-        settings or _candidates(*x.shape),
+        settings or _candidates(*x.shape, num_members),
     )
     return Surrogate(trained.members, columns, trained.compile_s, trained.train_s)
 
 
-def _candidates(count: int, num_columns: int) -> tuple[Settings, ...]:
+def _candidates(count: int, num_columns: int, num_members: int) -> tuple[Settings, ...]:
     """Return schedules, each with a shape that theta changes and one that it moves."""
-    base = default_settings(count, num_columns, num_members=NUM_MEMBERS)
+    base = default_settings(count, num_columns, num_members=num_members)
     _, _, loose, _, plain = candidate_settings(base, count)
     moved = (replace(s, constant_shape=True) for s in (loose, plain))
     return (loose, plain, *moved)

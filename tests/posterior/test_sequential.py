@@ -1,0 +1,123 @@
+"""Rounds for one observation: regions by quadrature, posteriors in closed form."""
+
+import jax.random as jr
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy.stats import kstest, norm
+
+import retrodict as rd
+from retrodict.posterior.ellipsoids import ellipsoids
+
+from .conftest import LINEAR_SETTINGS, Exact, linear_model, typical_xs
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return rd.Prior(a=dist.Normal(0, 1), b=dist.Uniform(-2.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def two_islands(prior):
+    """A region around two narrow clusters, far apart."""
+    rng = np.random.default_rng(0)
+    centers = np.array([[-1.0, -1.0], [1.2, 0.5]])
+    u = np.concatenate([c + 0.05 * rng.standard_normal((3000, 2)) for c in centers])
+    return ellipsoids(jr.key(0), u, prior)
+
+
+def test_clusters_have_ellipsoids_of_their_own(two_islands, prior):
+    assert two_islands.weights.shape[1] >= 2
+    between = prior.space.constrain(np.array([[0.1, -0.25]]))
+    assert not two_islands.contains(between).any()
+    assert two_islands.balls is not None  # the prior itself would seldom hit
+
+
+def test_the_mass_of_a_region_is_the_integral_of_the_prior(two_islands, prior):
+    """Quadrature on a fine grid; 20 000 points estimate the mass to about 1 %."""
+    a, b = np.linspace(-2, 2, 1201), np.linspace(-1.99, 1.99, 1201)
+    grid = np.stack(np.meshgrid(a, b, indexing="ij"), -1).reshape(-1, 2)
+    inside = two_islands.contains(grid)
+    density = norm.pdf(grid[:, 0]) / 4
+    exact = density[inside].sum() * (a[1] - a[0]) * (b[1] - b[0])
+    assert abs(two_islands.mass / exact - 1) < 0.05
+
+
+def test_draws_are_those_of_the_prior_inside(two_islands, prior):
+    """Against draws of the whole prior that happen to lie inside.
+
+    False-alarm rate 1e-4 for each of two components.
+    """
+    cut = prior.restricted(two_islands)
+    draws = prior.space.flatten(cut.sample(jr.key(1), 4000))
+    assert two_islands.contains(draws).all()
+    plain = prior.space.flatten(prior.sample(jr.key(2), 400_000))
+    plain = plain[two_islands.contains(plain)]
+    for column in range(2):
+        assert kstest(draws[:, column], plain[:, column]).pvalue > 1e-4
+
+
+def test_a_region_is_a_part_of_the_one_before(two_islands, prior):
+    rng = np.random.default_rng(1)
+    u = np.array([1.2, 0.5]) + 0.2 * rng.standard_normal((3000, 2))
+    part = ellipsoids(jr.key(3), u, prior, two_islands)
+    theta = prior.space.constrain(np.array([1.2, 0.5]) + rng.standard_normal((4000, 2)))
+    inside = part.contains(theta)
+    assert inside.any()
+    assert two_islands.contains(theta[inside]).all()
+    assert part.mass < two_islands.mass
+    assert part.describe() != two_islands.describe()
+
+
+@pytest.fixture(scope="module")
+def rounds():
+    """The linear model with two rounds; trainings are short, and start exact."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retrodict.posterior.sequential.MEMBERS", 1)
+        model = linear_model()
+        first = rd.simulate(model, 400, seed=0)
+        posterior = rd.fit(first, settings=LINEAR_SETTINGS)
+        x_obs = typical_xs(1)[0]
+        return rd.refine(
+            posterior,
+            model,
+            x_obs,
+            rounds=2,
+            num_simulations=300,
+            simulations=first,
+            effort="fast",
+        )
+
+
+def test_simulations_gather_where_the_posterior_is(rounds):
+    assert rounds.num_simulations == 600
+    assert rounds.masses[-1] < 0.8
+    region = rounds.posterior.region
+    theta = region.space.flatten(rounds.simulations.theta)
+    assert region.contains(theta).all()
+    exact = Exact().sample(np.random.default_rng(0), rounds.x_obs[None], 4000)[0]
+    assert region.contains(exact).mean() > 0.99
+
+
+def test_rounds_find_the_exact_posterior(rounds):
+    """Within .25 sd and 20 %, with 600 simulations and one network."""
+    draws = rounds.sample(jr.key(0), 4000)
+    exact = Exact()
+    sd = np.sqrt(np.diag(exact.covariance))
+    assert np.abs((draws.mean(0) - exact.mean(rounds.x_obs)) / sd).max() < 0.25
+    np.testing.assert_allclose(draws.std(0), sd, rtol=0.2)
+    density = rounds.log_prob(draws[:500])
+    entropy = -density.mean()
+    assert abs(entropy - exact.entropy) < 0.25
+
+
+def test_what_refine_refuses():
+    model = linear_model()
+    simulations = rd.simulate(model, 200, seed=0)
+    posterior = rd.fit(simulations, settings=LINEAR_SETTINGS)
+    with pytest.raises(rd.ModelError, match="x_obs: Expected an observation"):
+        rd.refine(posterior, model)
+    with pytest.raises(ValueError, match="rounds: Expected at least 1; got 0"):
+        rd.refine(posterior, model, typical_xs(1)[0], rounds=0)
+    with pytest.raises(rd.DataError, match="simulations: Expected those"):
+        rd.refine(posterior, rd.simulate(model, 200, seed=1))
