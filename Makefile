@@ -20,7 +20,7 @@ endif
 .PHONY: help env env-dev env-all demo test test-fast test-worlds test-faults \
 	test-faults-coordinator test-faults-points test-faults-workers test-faults-disk \
 	test-faults-dask test-faults-training test-faults-sigterm test-trust bench lint \
-	format docs bench-peers bench-deepxde lock clean distclean
+	format docs bench-peers bench-bayesflow bench-deepxde lock clean distclean
 
 help:
 	@echo "make demo         run the influenza study and write runs/influenza/report.html"
@@ -36,6 +36,7 @@ help:
 	@echo "make env-all      ... and every extra: GPU, cosmology, Dask"
 	@echo "make bench        run the measurements marked bench"
 	@echo "make bench-peers  create $(PEERS) with the libraries we compare with"
+	@echo "make bench-bayesflow  ... with BayesFlow"
 	@echo "make bench-deepxde  ... and for the physics-informed networks"
 	@echo "make lock         resolve the lock files anew"
 	@echo "make clean        remove caches and built documentation"
@@ -136,6 +137,10 @@ bench-peers:
 	$(PEERS)/bin/python -m pip install $(TORCH_FROM) torch==2.13.0
 	$(PEERS)/bin/python -m pip install sbi==0.27.0
 
+bench-bayesflow:
+	$(PYTHON) -m venv .venv-bayesflow
+	.venv-bayesflow/bin/python -m pip install 'bayesflow<2.1' jax==0.10.2
+
 # The rival of the physics-informed networks, with torch too.
 bench-deepxde:
 	$(PYTHON) -m venv .venv-deepxde
@@ -162,4 +167,4 @@ clean:
 		-exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean
-	rm -rf $(VENV) $(PEERS) .venv-deepxde
+	rm -rf $(VENV) $(PEERS) .venv-bayesflow .venv-deepxde
