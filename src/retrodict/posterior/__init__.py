@@ -6,6 +6,7 @@ from .load import load
 from .posterior import Posterior
 from .refined import Refined, refine
 from .restricted import Restricted, restrict
+from .typical import fit_typical
 from .warnings import PosteriorWarning
 
 
@@ -16,6 +17,7 @@ __all__ = [
     "Refined",
     "Restricted",
     "fit",
+    "fit_typical",
     "load",
     "refine",
     "restrict",

@@ -10,7 +10,6 @@ import numpy as np
 from .._core.compilation import use_compilation_cache
 from .._core.errors import DataError
 from .._core.seeds import check_seed, stream_key
-from ..diagnostics import fit_outlier_reference
 from ..estimators import Affine, fit_scalers
 from ..model import complete_structures
 from ..simulations import Simulations, as_series
@@ -29,7 +28,7 @@ from .provenance import provenance, say_failures
 from .record import Record, XSpec
 from .screened import screen
 from .synthetic import Pairs, can_synthesize, with_synthetic
-from .warnings import flat_series
+from .typical import fit_typical
 
 
 MAX_FAILED_FRACTION = 0.2
@@ -104,7 +103,7 @@ def fit(
     search = settings is None and effort == "auto"
     complete = len(good) == len(simulations)  # the prior is that of the pairs
     with checkpointing(checkpoint):
-        trained, pairs, z = _train(key, pairs, candidates, structure, search=search)
+        trained, pairs = _train(key, pairs, candidates, structure, search=search)
         if search and complete and can_synthesize(pairs):
             trained = with_synthetic(jr.fold_in(key, 1), model, pairs, trained)
     curves = _curves(
@@ -126,7 +125,9 @@ def fit(
         trained.members, trained.settings, space, x_spec, pairs.scalers, scale
     )
     key_reference = stream_key(seed, "reference")
-    reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
+    reference = fit_typical(
+        key_reference, network, leading(series), trained.held_out[0]
+    )
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     return Posterior(network, reference, record, (preview, good.targets[:8]))
 
@@ -144,18 +145,18 @@ def _candidates(
 
 def _train(
     key: Any, pairs: Pairs, candidates: Any, structure: Any, *, search: bool
-) -> tuple[Trained, Pairs, Any]:
+) -> tuple[Trained, Pairs]:
     """Train on all entries of x and, in a search, on those that say something."""
     z = standardized(pairs.scalers, pairs.x)
     trained = train_ensemble(key, pairs.value, z, candidates, structure=structure)
     fewer = screen(pairs) if search else None
     if fewer is None:
-        return trained, pairs, z
+        return trained, pairs
     fewer_z = standardized(fewer.scalers, pairs.x)
     other = train_ensemble(key, pairs.value, fewer_z, candidates)
     if other.score < trained.score:
-        return other, fewer, fewer_z
-    return trained, pairs, z
+        return other, fewer
+    return trained, pairs
 
 
 def _curves(trained: Trained, shift: float) -> dict[str, Any]:

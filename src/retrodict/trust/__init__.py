@@ -12,6 +12,7 @@ from .identifiability import Identifiability, identifiability
 from .judge import judge
 from .proof import Proof
 from .recalibrate import Recalibrated, recalibrate
+from .reweighted import Reliability, Reweighted, reweighted
 from .validate import Posterior, validate
 from .verdict import Calibration, Check, Verdict
 from .weights import (
@@ -35,6 +36,8 @@ __all__ = [
     "Posterior",
     "Proof",
     "Recalibrated",
+    "Reliability",
+    "Reweighted",
     "Swag",
     "Uncertainty",
     "Verdict",
@@ -42,6 +45,7 @@ __all__ = [
     "identifiability",
     "judge",
     "recalibrate",
+    "reweighted",
     "uncertainty",
     "validate",
     "weight_posterior",
