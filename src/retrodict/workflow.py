@@ -26,7 +26,7 @@ from .simulations import (
     simulate_at,
 )
 from .training import checkpointing, default_settings, forget_checkpoints
-from .trust import validate
+from .trust import informed, validate
 
 
 __all__ = ["Result", "package_version", "run"]
@@ -94,6 +94,9 @@ def run(
         at = posterior.at(model.observed)
         draws = at.sample(stream_key(seed, "infer"), NUM_DRAWS)
         derived = derived_draws(model, draws)
+        known = verdict.calibration.width_if_known
+        key, flat = stream_key(seed, "informed"), model.flatten(draws)
+        found = informed(key, posterior, sims, flat, known)
     baseline = classical_answer(study, seed, timings) if with_baseline else None
     scores = compare(model, draws, baseline) if baseline is not None else {}
     with stopwatch(timings, "measure_s"):
@@ -107,6 +110,7 @@ def run(
         simulations=sims,
         posterior=posterior,
         verdict=verdict,
+        informed=found,
         at=at,
         draws=draws,
         derived=derived,

@@ -43,6 +43,7 @@ def report_content(result: Result) -> ReportContent:
         budget=result.budget,
         summary=result.summary,
         verdict=result.verdict,
+        informed=result.informed,
         names=model.target_names,
         labels=component_words(shown, model.labels),
         units=component_words(shown, model.units),

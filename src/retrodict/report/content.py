@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..model import Axis
-from ..trust import Verdict
+from ..trust import Informed, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class ReportContent:
         budget: Number of simulations asked for.
         summary: What ``summary.json`` holds.
         verdict: What the checks say; None if they were not run.
+        informed: What the data inform.
         names: Components of the inferred parameters, in flat order.
         labels: How to write a name in mathtext.
         units: Unit of a name.
@@ -65,6 +66,7 @@ class ReportContent:
     seed: int = 0
     budget: int = 0
     verdict: Verdict | None = None
+    informed: Informed | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prior: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)

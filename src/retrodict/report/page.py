@@ -83,6 +83,8 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "method_rows": answer.method_rows(content),
         "observation_heads": answer.observation_heads(content),
         "observation_rows": answer.observation_rows(content),
+        "informed": evidence.informed(content),
+        "informed_words": words.informed_words(content),
         "pairs": draw.pairs(content),
         "marginals": draw.marginals(content),
         "predictions": draw.predictions(content),

@@ -9,6 +9,7 @@ an error matters and `words` how it is told.
 from .bridge import Bridge
 from .frequentist import CoverageTable, frequentist_coverage
 from .identifiability import Identifiability, identifiability
+from .informed import Informed, informed
 from .judge import judge
 from .proof import Proof
 from .recalibrate import Recalibrated, recalibrate
@@ -32,6 +33,7 @@ __all__ = [
     "CoverageTable",
     "Ensemble",
     "Identifiability",
+    "Informed",
     "Laplace",
     "Posterior",
     "Proof",
@@ -43,6 +45,7 @@ __all__ = [
     "Verdict",
     "frequentist_coverage",
     "identifiability",
+    "informed",
     "judge",
     "recalibrate",
     "reweighted",
