@@ -30,6 +30,7 @@ EXPERIMENTS = {
     "misspecification": "Misspecification of the observation",
     "observation": "Tests at one observation",
     "ridge": "The ridge",
+    "nuisances": "Nuisances",
     "frequentist": "Credible and confidence",
     "weights": "Uncertainty of the weights",
 }

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,6 +104,14 @@ class Simulations:
         if self.num_ok == len(self):
             return self
         return self[np.flatnonzero(self.status == 0)]
+
+    def inferring(self, names: Sequence[str]) -> "Simulations":
+        """Ask the same rows for other targets; see :meth:`Model.inferring`.
+
+        Args:
+            names: Sampled or derived quantities.
+        """
+        return replace(self, model=self.model.inferring(names))
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Simulations":
         series = {k: _take(v, rows) for k, v in as_series(self.x).items()}

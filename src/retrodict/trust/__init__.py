@@ -7,6 +7,7 @@ an error matters and `words` how it is told.
 """
 
 from .bridge import Bridge
+from .budget import LearningCurve, advise_budget
 from .frequentist import CoverageTable, frequentist_coverage
 from .identifiability import Identifiability, identifiability
 from .informed import Informed, informed
@@ -35,6 +36,7 @@ __all__ = [
     "Identifiability",
     "Informed",
     "Laplace",
+    "LearningCurve",
     "Posterior",
     "Proof",
     "Recalibrated",
@@ -43,6 +45,7 @@ __all__ = [
     "Swag",
     "Uncertainty",
     "Verdict",
+    "advise_budget",
     "frequentist_coverage",
     "identifiability",
     "informed",
