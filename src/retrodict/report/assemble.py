@@ -10,6 +10,9 @@ from .content import ReportContent
 from .result import Result
 
 
+NUM_PRIOR = 500  # simulations that the prior predictive is drawn from
+
+
 def report_content(result: Result) -> ReportContent:
     """Turn a result into the plain values of the page."""
     study, model, record = result.study, result.study.model, result.posterior.record
@@ -22,6 +25,7 @@ def report_content(result: Result) -> ReportContent:
     show = study.show or dict
     observed = show(as_series(model.observed))
     predictive = show(result.predictive) if result.predictive else {}
+    at_prior = show(as_series(result.simulations[:NUM_PRIOR].ok().x))
     draws = {**result.draws, **result.derived}
     shown = component_draws(draws)
     figure_input = FigureInput(
@@ -54,6 +58,7 @@ def report_content(result: Result) -> ReportContent:
         baseline_diagnostics=baseline.diagnostics if baseline else {},
         observed=observed,
         predictive=predictive,
+        prior_predictive=at_prior,
         axes=study.axes,
         train=record.train,
         validation=record.validation,

@@ -41,6 +41,7 @@ class ReportContent:
         baseline_diagnostics: Numbers that say whether it can be trusted itself.
         observed: The observation by series.
         predictive: Simulations at posterior draws, ``(num_samples, *shape)``.
+        prior_predictive: Simulations at prior draws, likewise.
         axes: How a series is drawn.
         train: Training loss, nats, ``(num_epochs, num_members)``.
         validation: The same on held-out rows.
@@ -75,6 +76,7 @@ class ReportContent:
     baseline_diagnostics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     observed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     predictive: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    prior_predictive: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     axes: Mapping[str, Axis] = dataclasses.field(default_factory=dict)
     train: np.ndarray | None = None
     validation: np.ndarray | None = None

@@ -88,6 +88,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "pairs": draw.pairs(content),
         "marginals": draw.marginals(content),
         "predictions": draw.predictions(content),
+        "prior_predictions": draw.prior_predictions(content),
         "calibration": evidence.calibration(content),
         "training": draw.training(content),
         "own_figures": draw.of_the_study(content),

@@ -25,6 +25,7 @@ from .weights import (
     uncertainty,
     weight_posterior,
 )
+from .worth import Worth, worth
 
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Swag",
     "Uncertainty",
     "Verdict",
+    "Worth",
     "advise_budget",
     "frequentist_coverage",
     "identifiability",
@@ -55,4 +57,5 @@ __all__ = [
     "uncertainty",
     "validate",
     "weight_posterior",
+    "worth",
 ]

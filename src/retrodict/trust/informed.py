@@ -94,6 +94,8 @@ def informed(
 
 
 def _listed(names: tuple[str, ...]) -> str:
+    shown = list(names) if len(names) <= 4 else list(names[:3])
     if len(names) > 4:
-        return f"{', '.join(names[:3])} and {len(names) - 3} more nuisances"
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
+        shown.append(f"{len(names) - 3} more nuisances")
+    last = shown.pop()
+    return f"{', '.join(shown)} and {last}" if shown else last

@@ -148,7 +148,7 @@ class Reweighted:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return draws, smoothed log-weights and k̂."""
         # Deferred: arviz-stats takes a second to import.
-        from arviz_stats.base import array_stats
+        from arviz_stats.base.array import array_stats
 
         pool, raw = self._raw(key, xs)
         smoothed, k_hat = array_stats.psislw(-raw)  # it takes minus log-weights
