@@ -38,7 +38,7 @@ from .network import Network
 # Alarms below these are false for 1.2 of 100 observations, all three together.
 LEVELS = {"x": 0.007, "embedding": 0.003, "disagreement": 0.002}
 NUM_FITTED, NUM_HELD_OUT, MIN_HELD_OUT = 4000, 2000, 40  # rows that are embedded
-NUM_NETWORKS, NUM_DRAWS, NUM_COMPARED = 3, 32, 500
+NUM_NETWORKS, NUM_DRAWS, NUM_COMPARED, ROWS = 3, 32, 500, 1024
 MAX_NATS, MAX_GAP = 1e6, 3.0
 SEED = 0
 
@@ -145,7 +145,12 @@ def fit_typical(
         judged = numpy_generator(key).permutation(count)[:MIN_HELD_OUT]
     fitted = np.setdiff1d(np.arange(count), judged)[:NUM_FITTED]
     rows = np.concatenate([judged, fitted])
-    context = network.embed({k: np.asarray(v[rows]) for k, v in series.items()})
+    blocks = np.array_split(rows, -(-len(rows) // ROWS))  # large x in bounded memory
+    parts = [
+        network.embed({k: np.asarray(v[block]) for k, v in series.items()})
+        for block in blocks
+    ]
+    context = np.concatenate(parts, axis=1)
     few = context[:, : min(len(judged), NUM_COMPARED)]
     agreed = np.sort(_log_disagreement(network, few))
     return Typical(
