@@ -25,7 +25,6 @@ def report_content(result: Result) -> ReportContent:
     show = study.show or dict
     observed = show(as_series(model.observed))
     predictive = show(result.predictive) if result.predictive else {}
-    at_prior = show(as_series(result.simulations[:NUM_PRIOR].ok().x))
     draws = {**result.draws, **result.derived}
     shown = component_draws(draws)
     figure_input = FigureInput(
@@ -58,7 +57,7 @@ def report_content(result: Result) -> ReportContent:
         baseline_diagnostics=baseline.diagnostics if baseline else {},
         observed=observed,
         predictive=predictive,
-        prior_predictive=at_prior,
+        prior_predictive=show(as_series(sims[:NUM_PRIOR].ok().x)),
         axes=study.axes,
         train=record.train,
         validation=record.validation,
