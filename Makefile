@@ -108,7 +108,7 @@ test-faults-sigterm: env
 # The tests of the trust room, then every claim about it: computed, compared with its
 # bound, and written into docs/trust-measured.md. Each part may be run alone and takes
 # less than half an hour on one core; `make -k` goes on after a claim that does not hold.
-TRUST := verdict correction-slcp correction-two_moons correction-bernoulli_glm \
+TRUST := verdict waste correction-slcp correction-two_moons correction-bernoulli_glm \
 	misspecification observation ridge nuisances frequentist weights-linear weights-slcp
 
 test-trust: test-trust-tests $(TRUST:%=test-trust-%)

@@ -26,6 +26,7 @@ INTRODUCTION = (
 )
 TITLES = {
     "verdict": "False alarms and power of the verdict",
+    "waste": "Wider than the data allow",
     "correction": "Correction of over-confident posteriors",
     "misspecification": "Misspecification of the observation",
     "observation": "Tests at one observation",
