@@ -91,8 +91,13 @@ def test_nuisances_are_not_drawn_from_their_prior(tmp_path):
     assert list(result.summary["parameters"]) == ["mu[0]", "mu[1]"]
     assert list(result.summary["derived"]) == ["length"]
     assert result.predictive == {}
+    told = result.summary["identifiability"]
+    assert list(told["width_if_nuisances_known"]) == ["mu[0]", "mu[1]"]
+    assert "noise" in told["nuisance_sentence"]
     page = (tmp_path / "report.html").read_text()
     assert "Two numbers" in page
+    assert "What the data inform" in page
+    assert "noise" in page.partition("Nuisances.")[2]
     assert "Does it explain the data?" not in page
 
 

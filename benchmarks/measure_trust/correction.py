@@ -15,21 +15,19 @@ from retrodict.bench import load_task
 from retrodict.trust import recalibrate
 
 
-TASKS = ("slcp", "two_moons", "bernoulli_glm")
 NUM, NUM_PROOF = 500, 1000
 
 
-def measure(repetitions):
+def measure(repetitions, name):
     del repetitions
-    for name in TASKS:
-        model = load_task(name).model
-        posterior = rd.fit(rd.simulate(model, NUM, seed=1), seed=1)
-        total = NUM + NUM_PROOF
-        others = rd.simulate(model, total, seed=1, stream="recalibrate")
-        found = recalibrate(posterior, others, proof_fraction=NUM_PROOF / total)
-        proof = found.proof
-        print(proof.to_dict(), flush=True)
-        yield from rows(name, proof)
+    model = load_task(name).model
+    posterior = rd.fit(rd.simulate(model, NUM, seed=1), seed=1)
+    total = NUM + NUM_PROOF
+    others = rd.simulate(model, total, seed=1, stream="recalibrate")
+    found = recalibrate(posterior, others, proof_fraction=NUM_PROOF / total)
+    proof = found.proof
+    print(proof.to_dict(), flush=True)
+    yield from rows(name, proof)
 
 
 def rows(name, proof):

@@ -6,8 +6,9 @@ highest density on 500 fresh simulations (standard error 1.3 to 1.9 points). Lap
 SWAG (measured on the first model alone) widen around one network, trained on three
 quarters of the simulations; it is the ensemble that is held to the bound. Epistemic
 width: rms over parameters of its sd divided by the prior's, of ensembles of four. The
-ensemble's design was chosen on these simulations, after two that covered 82 and 83 % of
-slcp; fresh ones may do worse.
+ensemble's design was chosen on seed 0, after two that covered 82 and 83 % of slcp;
+seeds 7 to 9 were looked at for nothing else. How far a single network falls short
+depends much on the seed.
 """
 
 import jax.random as jr
@@ -23,15 +24,13 @@ from retrodict.trust import Ensemble, Laplace, Swag, uncertainty, weight_posteri
 
 
 NUM, NUM_TEST = 200, 500
-METHODS = {
-    "ensemble of 20": Ensemble(20),
-    "Laplace": Laplace(),
-    "SWAG": Swag(),
+FRESH = (7, 8, 9)
+MODELS = {
+    "linear": ("linear-Gaussian", linear()),
+    "slcp": ("slcp", load_task("slcp").model),
 }
-
-
-def single_settings(num, dim):
-    return default_settings(num, dim, num_members=1)
+ENSEMBLE = Ensemble(20)
+OTHERS = {"Laplace": Laplace(), "SWAG": Swag()}
 
 
 def coverage(posterior, simulations):
@@ -43,35 +42,63 @@ def coverage(posterior, simulations):
     return float(np.mean(levels <= 0.9)), float(log_prob[:, 0].mean())
 
 
-def measure(repetitions):
+def measure(repetitions, part):
     del repetitions
-    models = {"linear-Gaussian": linear(), "slcp": load_task("slcp").model}
-    for name, model in models.items():
-        train = rd.simulate(model, NUM, seed=0)
-        test = rd.simulate(model, NUM_TEST, seed=0, stream="test")
-        single = rd.fit(train, settings=single_settings(NUM, model.targets.dim))
-        alone, score = coverage(single, test)
-        claim = f"{name}: a single network covers"
-        yield Row(claim, f"{alone:.1%} (score {score:.2f} nats)", "< 80%", alone < 0.8)
-        for title, method in METHODS.items():
-            if name == "slcp" and not isinstance(method, Ensemble):
-                continue
-            found, score = coverage(weight_posterior(single, train, method), test)
-            text = f"{found:.1%} (score {score:.2f} nats)"
-            bounded = isinstance(method, Ensemble)
-            bound = "≥ 85%" if bounded else "reported"
-            holds = found >= 0.85 or not bounded
-            yield Row(f"{name}: {title} covers", text, bound, holds)
-    widths = {num: epistemic(linear(), num) for num in (200, 800, 3200)}
-    text = ", ".join(f"{num}: {width:.3f}" for num, width in widths.items())
-    falls = all(np.diff(list(widths.values())) < 0)
-    yield Row("linear-Gaussian: epistemic width by budget", text, "falls", bool(falls))
+    name, model = MODELS[part]
+    shares = []
+    for seed in FRESH:
+        train, test = data(model, seed)
+        single = trained(train, seed)
+        shares.append(coverage(single, test)[0])
+        if seed == FRESH[0]:
+            found, score = coverage(weight_posterior(single, train, ENSEMBLE), test)
+            yield _ensemble_row(f"{name}, fresh seed {seed}", found, score)
+    told = ", ".join(f"{share:.1%}" for share in shares)
+    mean = float(np.mean(shares))
+    claim = f"{name}: single networks of {len(FRESH)} fresh seeds cover, on average"
+    yield Row(claim, f"{mean:.1%} ({told})", "< 80%", mean < 0.8)
+    yield from _design_seed(name, model, methods=part == "linear")
+    if part == "linear":
+        widths = {num: epistemic(model, num) for num in (200, 800, 3200)}
+        text = ", ".join(f"{num}: {width:.3f}" for num, width in widths.items())
+        falls = bool(all(np.diff(list(widths.values())) < 0))
+        yield Row(f"{name}: epistemic width by budget", text, "falls", falls)
+
+
+def _design_seed(name, model, *, methods):
+    """Yield the rows of the seed that the design was chosen on."""
+    train, test = data(model, 0)
+    single = trained(train, 0)
+    title = f"{name}, seed of the design"
+    alone, score = coverage(single, test)
+    text = f"{alone:.1%} (score {score:.2f} nats)"
+    yield Row(f"{title}: a single network covers", text, "reported", True)
+    found, score = coverage(weight_posterior(single, train, ENSEMBLE), test)
+    yield _ensemble_row(title, found, score)
+    for word, method in OTHERS.items() if methods else ():
+        found, score = coverage(weight_posterior(single, train, method), test)
+        text = f"{found:.1%} (score {score:.2f} nats)"
+        yield Row(f"{title}: {word} covers", text, "reported", True)
+
+
+def _ensemble_row(title, found, score):
+    text = f"{found:.1%} (score {score:.2f} nats)"
+    return Row(f"{title}: ensemble of 20 covers", text, "≥ 85%", found >= 0.85)
+
+
+def data(model, seed):
+    test = rd.simulate(model, NUM_TEST, seed=seed, stream="test")
+    return rd.simulate(model, NUM, seed=seed), test
+
+
+def trained(train, seed):
+    settings = default_settings(len(train), train.model.targets.dim, num_members=1)
+    return rd.fit(train, seed=seed, settings=settings)
 
 
 def epistemic(model, num):
     train = rd.simulate(model, num, seed=0)
-    single = rd.fit(train, settings=single_settings(num, 3))
-    networks = weight_posterior(single, train, Ensemble(4))
+    networks = weight_posterior(trained(train, 0), train, Ensemble(4))
     xs = rd.simulate(model, 200, seed=0, stream="test").x
     parts = uncertainty(networks, xs)
     return float(np.sqrt(np.mean((parts.epistemic / train.targets.std(0)) ** 2)))

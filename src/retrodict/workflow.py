@@ -26,7 +26,7 @@ from .simulations import (
     simulate_at,
 )
 from .training import checkpointing, default_settings, forget_checkpoints
-from .trust import validate
+from .trust import Informed, Verdict, informed, validate
 
 
 __all__ = ["Result", "package_version", "run"]
@@ -93,7 +93,6 @@ def run(
     with stopwatch(timings, "infer_s"):
         at = posterior.at(model.observed)
         draws = at.sample(stream_key(seed, "infer"), NUM_DRAWS)
-        derived = derived_draws(model, draws)
     baseline = classical_answer(study, seed, timings) if with_baseline else None
     scores = compare(model, draws, baseline) if baseline is not None else {}
     with stopwatch(timings, "measure_s"):
@@ -107,9 +106,10 @@ def run(
         simulations=sims,
         posterior=posterior,
         verdict=verdict,
+        informed=inform(posterior, sims, draws, verdict, seed),
         at=at,
         draws=draws,
-        derived=derived,
+        derived=derived_draws(model, draws),
         predictive=predictive_draws(model, draws, seed),
         baseline=baseline,
         scores=scores,
@@ -141,6 +141,19 @@ def train(
         if not study.training:
             return fit(sims, seed=seed)
         return fit(sims, seed=seed, settings=replace(default, **study.training))
+
+
+def inform(
+    posterior: Posterior,
+    sims: Simulations,
+    draws: Mapping[str, np.ndarray],
+    verdict: Verdict,
+    seed: int,
+) -> Informed:
+    """Report what the data inform, at the observation and on average."""
+    key, flat = stream_key(seed, "informed"), sims.model.flatten(draws)
+    known = verdict.calibration.width_if_known
+    return informed(key, posterior, sims, flat, known)
 
 
 def observation_draws(

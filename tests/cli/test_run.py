@@ -53,9 +53,14 @@ def test_summary_is_the_documented_one(finished: Path):
         "parameters",
         "derived",
         "baseline",
+        "identifiability",
         "validation",
         "timings",
     ]
+    told = summary["identifiability"]
+    assert list(told["average"]["parameters"]) == ["level", "spread"]
+    assert told["at_observation"]["sentences"]
+    assert told["width_if_nuisances_known"] == {}
     fixed = {name: summary[name] for name in ("schema", "model", "seed", "budget")}
     assert fixed == {"schema": 1, "model": "tiny", "seed": 3, "budget": 200}
     assert list(summary["parameters"]) == ["level", "spread"]

@@ -46,6 +46,17 @@ def test_targets_are_all_but_the_nuisances():
     assert named.target_names == ("offset", "beta")
 
 
+def test_other_targets_can_be_asked_for():
+    model = Model(_prior(), simulator)
+    joint = model.inferring(model.prior.names)
+    assert joint.target_names == ("beta", "mu[0]", "mu[1]", "offset")
+    assert model.target_names == ("beta", "mu[0]", "mu[1]")
+    with pytest.raises(ModelError, match=r"infer: Expected at least one target"):
+        model.inferring([])
+    with pytest.raises(ModelError, match="bta"):
+        model.inferring(["bta"])
+
+
 def test_flatten_follows_infer_and_unflatten_undoes_it():
     model = Model(_prior(), simulator, derive={"ratio": RATIO}, infer=["ratio", "mu"])
     assert model.target_names == ("ratio", "mu[0]", "mu[1]")

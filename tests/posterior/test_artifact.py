@@ -228,11 +228,12 @@ def _manifest(change):
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda m: m.update(schema=2), "schema-too-new"),
+        (lambda m: m.update(schema=3), "schema-too-new"),
         (lambda m: m.update(schema=10**30), "schema-too-new"),
-        (lambda m: m.update(schema=2, writer=3), "schema-too-new"),
-        (lambda m: m.update(schema="1"), "schema"),
+        (lambda m: m.update(schema=3, writer=3), "schema-too-new"),
+        (lambda m: m.update(schema="2"), "schema"),
         (lambda m: m.update(schema=0), "schema"),
+        (lambda m: m.update(schema=1), "schema-too-old"),
         (lambda m: m.update(schema=True), "schema"),
         (lambda m: m.update(format="other"), "format"),
         (lambda m: m.pop("format"), "format"),
@@ -249,8 +250,8 @@ def test_manifests_of_another_kind_are_refused(copy, change, code):
 
 
 def test_the_future_says_which_version_to_install(copy):
-    _repack(copy, _manifest(lambda m: m.update(schema=2, writer={"version": "9.1"})))
-    with pytest.raises(rd.ArtifactError, match=r"schema 2.*up to 1.*version 9\.1"):
+    _repack(copy, _manifest(lambda m: m.update(schema=3, writer={"version": "9.1"})))
+    with pytest.raises(rd.ArtifactError, match=r"schema 3.*up to 2.*version 9\.1"):
         rd.load(copy)
 
 
@@ -378,7 +379,7 @@ def _set(name, value):
         (_set("history/prior_sd", [1.0]), "statistics"),
         (_set("history/train", np.zeros((3, 7))), "statistics"),
         (_set("history/validation", np.zeros((5, 1), int)), "statistics"),
-        (_set("reference/more", [1.0]), "content"),
+        (_set("reference/x/more", [1.0]), "content"),
     ],
 )
 def test_statistics_that_do_not_fit_are_refused(copy, change, code):

@@ -224,6 +224,16 @@ def test_coverage_contraction_and_training(make_content):
     assert [int(c.get_xdata()[0]) - 1 for c in circles] == list(content.best_epoch)
 
 
+@pytest.mark.parametrize("here", [None, np.array([0.2, 1.4])])
+def test_informed_plot_has_a_row_each(here):
+    figure = figures.informed_plot(["a", "b"], here, np.array([0.1, 0.9]))
+    (axes,) = figure.axes
+    assert len(axes.patches) == (2 if here is None else 4)
+    assert max(bar.get_width() for bar in axes.patches) <= 1.25  # clipped
+    shown = {text.get_text() for text in axes.texts}
+    assert shown == ({"10%", "90%"} if here is None else {"20%", "140%"})
+
+
 def test_training_plot_of_one_member_that_diverged():
     losses = np.full(5, np.nan)
     figure = figures.training_plot(losses, losses, np.array(2))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import retrodict.report.picture
 from retrodict._core.errors import StorageError
 from retrodict.report import ReportContent, render, write_report
+from retrodict.trust import Informed, identifiability
 
 
 VOID = {"meta", "img", "br", "input", "rect", "line", "circle", "path", "link"}
@@ -79,6 +80,26 @@ def test_page_is_whole_and_every_picture_was_drawn(drawn):
     # One pair plot, the series, ECDF and coverage, ranks, contraction, training.
     others = 5 + len(content.observed) + len(content.verdict.calibration.names)
     assert len(page.all("img")) == others + len(content.derived_names)
+
+
+def test_what_the_data_inform_and_the_prior_predictive_are_shown(maker, rng, undrawn):
+    content = maker("influenza")
+    theta, prior = (
+        np.stack([draws[name] for name in content.names], axis=1)
+        for draws in (content.posterior, content.prior)
+    )
+    found = identifiability(prior, theta, names=content.names)
+    told = Informed(found, found, ("offset",), {"beta": 0.4, "gamma": 0.99})
+    wide = {"x": content.predictive["x"] * rng.uniform(0, 3, (len(theta[:600]), 1))}
+    content = dataclasses.replace(content, informed=told, prior_predictive=wide)
+    page = Page(render(content))
+    assert page.open == []
+    assert {"informed", "before"} <= {a.get("id") for a in page.all("section")}
+    for sentence in (*found.sentences, told.nuisance_sentence):
+        assert " ".join(sentence.split()) in page.text
+    assert "by the factor: beta 0.40." in page.text
+    without = Page(render(maker("influenza")))
+    assert "informed" not in {a.get("id") for a in without.all("section")}
 
 
 def test_page_can_load_and_run_nothing(drawn):

@@ -139,6 +139,39 @@ def test_prior_in_place_of_an_informative_posterior_is_rejected():
     assert "nearly the prior" in found["information-used"].message
 
 
+def partial(model, x):
+    """Return the exact posterior given two of six summaries: calibrated, but wide."""
+    part = LinearGaussian(model.design[:, :2], model.noise)
+    return part.mean(x[:, :2]), part.covariance
+
+
+@pytest.mark.stat
+def test_calibrated_posterior_that_ignores_summaries_is_too_wide_for_the_data():
+    """All of 10; the widths that six summaries allow are .5 to .7 of these."""
+    verdicts, codes = alarms(10, partial)
+    assert codes["width-needed"] == 10
+    assert codes["marginal-width"] <= 1
+    assert verdicts["trusted"] == 0
+    check = next(c for c in judged(0, partial).checks if c.code == "width-needed")
+    assert check.status == "warn"
+    assert "a regression on x" in check.message
+
+
+@pytest.mark.stat
+def test_prior_is_found_out_where_no_linear_regression_sees_it():
+    """x is the truth with a random sign, and the sign: a product is informative."""
+    rng = np.random.default_rng(0)
+    theta, sign = rng.standard_normal((1000, 1)), rng.choice([-1.0, 1.0], (1000, 1))
+    x = np.concatenate([sign * theta + 0.3 * rng.standard_normal((1000, 1)), sign], 1)
+    draws = rng.standard_normal((1000, NUM_SAMPLES, 1))
+    log_probs = (-0.5 * theta[:, 0] ** 2, -0.5 * draws[..., 0] ** 2)
+    verdict = judge(jr.key(0), theta, draws, *log_probs, x=x)
+    assert verdict.verdict != "trusted"
+    found = {check.code: check for check in verdict.checks}
+    assert found["width-needed"].status == "warn"
+    assert found["width-needed"].value > 0.4  # the errors of x are .29 as large
+
+
 @pytest.mark.stat
 def test_wrong_correlation_with_right_marginals_is_found():
     model = LinearGaussian(np.array([[1.0, 1.0], [1.0, 0.6]]), 0.7)
@@ -219,7 +252,7 @@ def test_verdict_is_reproducible_and_plain():
         "remedy",
     }
     assert first.headline.startswith("Rejected: ")
-    assert judged(7, exact, num=200).headline.startswith("Trusted: 10 checks on 200")
+    assert judged(7, exact, num=200).headline.startswith("Trusted: 11 checks on 200")
 
 
 def test_every_alarm_has_a_remedy_and_its_threshold():

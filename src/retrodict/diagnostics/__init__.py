@@ -4,6 +4,7 @@ Nothing here knows a posterior class, a threshold or a word of judgement; those 
 `retrodict.trust`.
 """
 
+from ._tail import tail_p_values
 from .c2st import c2st
 from .contraction import contraction, z_scores
 from .coverage import (
@@ -25,6 +26,7 @@ from .ratio import (
     nearness,
     num_context,
 )
+from .regression import Prediction, prediction_test
 from .sbc import normal_scores, pit_values, sbc_ranks
 from .success import SuccessTest, logistic_regression, success_test
 from .tarp import tarp_levels, tarp_references
@@ -37,6 +39,7 @@ __all__ = [
     "LocalRatio",
     "OutlierReference",
     "OutlierResult",
+    "Prediction",
     "SuccessTest",
     "binomial_band",
     "c2st",
@@ -59,10 +62,12 @@ __all__ = [
     "normal_scores",
     "num_context",
     "pit_values",
+    "prediction_test",
     "sbc_ranks",
     "standardize",
     "success_test",
     "summary_features",
+    "tail_p_values",
     "tarp_levels",
     "tarp_references",
     "uniformity_grid",

@@ -1,6 +1,6 @@
 r"""Is an observation like the simulations? A reference fitted once, asked many times.
 
-A network answers for any x, also for one its simulator cannot produce. Three distances
+A network answers for any x, also for one its simulator cannot produce. Four distances
 of x from the training simulations are measured and each compared with the same distance
 of held-out simulations:
 
@@ -8,15 +8,20 @@ of held-out simulations:
   :math:`(x-\bar x)^\top \hat\Sigma^{-1} (x-\bar x)`, sees wrong combinations and noise;
 - ``neighbor``: to the 5th nearest of up to 1000 stored simulations, sees holes and
   curved supports;
+- ``kernel``: maximum mean discrepancy (MMD) between x alone and the stored simulations
+  :math:`x_i`, which falls with :math:`\tfrac1n \sum_i \exp(-|x-x_i|^2 / 2 h^2)`, sees
+  where they are rare over a neighborhood of width h, their median distance;
 - ``column``: the largest deviation of one column from its median, in units of its own
   lower or upper spread, names the summary that is off.
 
-The smallest of the three p-values, times a factor measured on held-out simulations
-(between 1, all three alike, and 3, Bonferroni), is the p-value of x.
+The smallest of the four p-values, times a factor measured on held-out simulations
+(between 1, all four alike, and 4, Bonferroni), is the p-value of x.
+
+x may be the simulator's output or what a network makes of it, its embedding.
 
 Source: covariance: Ledoit, Wolf (2004), A well-conditioned estimator for
 large-dimensional covariance matrices, J. Multivariate Analysis 88; the idea of judging
-x in summary space: Schmitt et al. (2024), arXiv:2406.03154.
+x in summary space, by MMD: Schmitt et al. (2024), arXiv:2406.03154.
 Deviations from the source: calibrated by held-out ranks rather than by theory.
 """
 
@@ -25,7 +30,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int, PRNGKeyArray
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
+from scipy.special import logsumexp
 
 from .._core.seeds import numpy_generator
 from ._tail import tail_p_values
@@ -35,9 +41,10 @@ from ._tail import tail_p_values
 ALARM_LEVEL = 0.01
 NEAREST = 5
 # More columns are folded into so many sums with random signs (a count sketch), for the
-# first two distances only; the third always looks at every column.
+# first three distances only; the last always looks at every column.
 MAX_FOLDED = 512
 MIN_SIMULATIONS = 50
+MAX_PAIRED = 500  # simulations whose median distance is the width of the kernel
 # So many sds are as good as infinitely many, and their squares do not overflow.
 FAR = 1e6
 
@@ -50,6 +57,7 @@ class OutlierResult:
         p_value: Share of simulations at least as unusual; an alarm below 0.01.
         p_distance: The same for the Mahalanobis distance alone.
         p_neighbor: For the distance to the nearest simulations alone.
+        p_kernel: For the maximum mean discrepancy alone.
         p_column: For the largest deviation of one column alone.
         columns: Indices of the most deviating columns, worst first.
         deviations: Their signed distances from the median, in sds of simulations.
@@ -58,6 +66,7 @@ class OutlierResult:
     p_value: float
     p_distance: float
     p_neighbor: float
+    p_kernel: float
     p_column: float
     columns: tuple[int, ...]
     deviations: tuple[float, ...]
@@ -76,9 +85,10 @@ class OutlierReference:
         bucket: Index of the sum that each column is folded into.
         sign: Its sign in that sum.
         whitening: From folded columns to whitened components.
-        references: Whitened simulations for the nearest-neighbor distance.
+        references: Whitened simulations for nearest neighbors and kernel.
+        bandwidth: Width of the kernel among whitened simulations.
         held_out: Sorted statistics of held-out simulations, one row per distance.
-        factor: Multiplies the smallest of three p-values.
+        factor: Multiplies the smallest of four p-values.
     """
 
     center: Float64[np.ndarray, " x_dim"]
@@ -90,7 +100,8 @@ class OutlierReference:
     sign: Float64[np.ndarray, " x_dim"]
     whitening: Float64[np.ndarray, "folded components"]
     references: Float32[np.ndarray, "num_references components"]
-    held_out: Float64[np.ndarray, "3 num_held_out"]
+    bandwidth: Float64[np.ndarray, " 1"]
+    held_out: Float64[np.ndarray, "4 num_held_out"]
     factor: Float64[np.ndarray, " 1"]
 
     def check(self, x_obs: Float[np.ndarray, " x_dim"]) -> OutlierResult:
@@ -143,21 +154,25 @@ class OutlierReference:
     def _each(self, x: np.ndarray) -> np.ndarray:
         _require_columns(x, len(self.center))
         statistics = self._statistics(x)
-        return np.stack(
-            [tail_p_values(self.held_out[i], statistics[i]) for i in range(3)], axis=-1
-        )
+        each = map(tail_p_values, self.held_out, statistics)
+        return np.stack(list(each), axis=-1)
 
     def _statistics(self, x: np.ndarray) -> np.ndarray:
         white = self._whiten(x)
         stored = self.references.astype(np.float64)
         nearest = min(NEAREST, len(stored)) - 1
-        neighbor = [
-            np.partition(cdist(rows, stored), nearest, axis=1)[:, nearest]
-            for rows in np.array_split(white, -(-len(white) // 1000))
-        ]
+        neighbor, kernel = [], []
+        for rows in np.array_split(white, -(-len(white) // 1000)):
+            apart = cdist(rows, stored)
+            neighbor.append(np.partition(apart, nearest, axis=1)[:, nearest])
+            # The logarithm keeps the order, and is not 0 - 1 for all that is far.
+            near = np.asarray(logsumexp(-0.5 * (apart / self.bandwidth) ** 2, axis=1))
+            kernel.append(-near)
         distance = np.sqrt(np.sum(white**2, axis=1))
         column = np.abs(self._deviations(x)).max(axis=1)
-        return np.stack([distance, np.concatenate(neighbor), column])
+        return np.stack(
+            [distance, np.concatenate(neighbor), np.concatenate(kernel), column]
+        )
 
     def _whiten(self, x: np.ndarray) -> np.ndarray:
         standard = np.clip((x - self.center) / self.scale, -FAR, FAR)
@@ -174,6 +189,7 @@ def fit_outlier_reference(
     x: Float[np.ndarray, "num_sims x_dim"],
     *,
     held_out_fraction: float = 0.2,
+    held_out: Int[np.ndarray, " num_held_out"] | None = None,
     num_references: int = 1000,
 ) -> OutlierReference:
     """Learn from training simulations what a typical x looks like.
@@ -182,6 +198,7 @@ def fit_outlier_reference(
         key: PRNG key that splits the simulations.
         x: Flat simulator output, as from `flatten_output`.
         held_out_fraction: Share of rows that calibrates p-values, at most 5000 rows.
+        held_out: These rows instead, for an x that was fitted to the others.
         num_references: Rows stored for the nearest-neighbor distance, at most 2000.
 
     Returns:
@@ -202,19 +219,21 @@ def fit_outlier_reference(
             f"{held_out_fraction} and {num_references}."
         )
     rng = numpy_generator(key)
-    order = rng.permutation(len(x))
-    num_held_out = min(max(int(held_out_fraction * len(x)), 20), 5000)
+    if held_out is None:
+        num_held_out = min(max(int(held_out_fraction * len(x)), 20), 5000)
+        held_out = rng.permutation(len(x))[:num_held_out]
     # float64 throughout: single precision cannot even square data of scale 1e21.
-    held_out, fitted = np.split(x[order].astype(np.float64), [num_held_out])
+    x = x.astype(np.float64)
+    fitted, judged = np.delete(x, held_out, axis=0), x[held_out]
     raw = _describe(rng, fitted, num_references)
-    statistics = np.sort(raw._statistics(held_out), axis=1)
+    statistics = np.sort(raw._statistics(judged), axis=1)
     p_values = OutlierReference(**{**raw.to_arrays(), "held_out": statistics})._each(
-        held_out
+        judged
     )
     # Counted near the alarm level, one standard error up: false alarms weigh more.
     count = np.sum(p_values.min(axis=1) <= 2 * ALARM_LEVEL)
-    share = (count + np.sqrt(count)) / (2 * ALARM_LEVEL * num_held_out)
-    factor = np.clip(np.array([share]), 1.0, 3.0)
+    share = (count + np.sqrt(count)) / (2 * ALARM_LEVEL * len(judged))
+    factor = np.clip(np.array([share]), 1.0, 4.0)
     return OutlierReference(
         **{**raw.to_arrays(), "held_out": statistics, "factor": factor}
     )
@@ -236,6 +255,7 @@ def _describe(
     folded = _fold((x - center) / scale, bucket, sign)
     whitening = _whitening(folded)
     chosen = folded[rng.permutation(len(x))[:num_references]] @ whitening
+    typical_distance = np.median(pdist(chosen[:MAX_PAIRED])) if len(chosen) > 1 else 1.0
     return OutlierReference(
         center=center,
         scale=scale,
@@ -246,7 +266,8 @@ def _describe(
         sign=sign,
         whitening=whitening,
         references=chosen.astype(np.float32),
-        held_out=np.zeros((3, 0)),
+        bandwidth=np.array([max(float(typical_distance), 1e-9)]),
+        held_out=np.zeros((4, 0)),
         factor=np.ones(1),
     )
 

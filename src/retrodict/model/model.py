@@ -89,14 +89,8 @@ class Model:
         self.block_size = block_size
         self.structure = as_structures(structure)
         _check_derived(self.derive, prior)
-        known = {*prior.names, *self.derive}
-        check_names("infer", dict.fromkeys(infer or ()), sorted(known))
         default = [n for n in prior.names if n not in prior.nuisances]
-        targets = list(infer) if infer is not None else default
-        _check_unique(targets)
-        self.targets = Space(tuple(self._target(n) for n in targets))
-        if not self.targets.fields:
-            raise ModelError("infer: Expected at least one target; got none.")
+        self.targets = self._space(default if infer is None else infer)
         self.observed = None if observed is None else self._cleaned(observed)
 
     @property
@@ -143,6 +137,20 @@ class Model:
         """
         model = copy.copy(self)
         model.observed = self._cleaned(observed)
+        return model
+
+    def inferring(self, names: Sequence[str]) -> "Model":
+        """Return the same model, asked for other targets.
+
+        Args:
+            names: Sampled or derived quantities; ``model.prior.names`` asks for the
+                joint posterior of all parameters, nuisances included.
+
+        Raises:
+            ModelError: If a name is unknown or given twice, or there is none.
+        """
+        model = copy.copy(self)
+        model.targets = model._space(names)
         return model
 
     def with_prior(self, prior: Prior) -> "Model":
@@ -192,6 +200,14 @@ class Model:
     @property
     def _is_python(self) -> bool:
         return isinstance(self.simulator, PythonSimulator)
+
+    def _space(self, names: Sequence[str]) -> Space:
+        known = {*self.prior.names, *self.derive}
+        check_names("infer", dict.fromkeys(names), sorted(known))
+        _check_unique(list(names))
+        if not names:
+            raise ModelError("infer: Expected at least one target; got none.")
+        return Space(tuple(self._target(n) for n in names))
 
     def _target(self, name: str) -> Field:
         if name in self.prior.names:

@@ -8,6 +8,7 @@ from .refine import refine
 from .refined import Refined
 from .restricted import Restricted, restrict
 from .sequential import Sequential
+from .typical import fit_typical
 from .warnings import PosteriorWarning
 
 
@@ -19,6 +20,7 @@ __all__ = [
     "Restricted",
     "Sequential",
     "fit",
+    "fit_typical",
     "load",
     "refine",
     "restrict",

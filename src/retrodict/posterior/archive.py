@@ -21,7 +21,7 @@ from .._core.errors import ArtifactError
 
 
 FORMAT = "retrodict-artifact"
-SCHEMA = 1
+SCHEMA = 2
 MAX_BYTES = 4 * 2**30
 MAX_JSON = 2**20
 MAX_DEPTH = 32
@@ -185,6 +185,12 @@ def _check_manifest(manifest: Any, path: Path) -> None:
             f"{path} has schema {schema}, this retrodict reads up to {SCHEMA}. It was "
             f"written by version {found!s:.40}; install that "
             "version or a newer one.",
+        )
+    if schema < SCHEMA:
+        raise ArtifactError(
+            "schema-too-old",
+            f"{path} has schema {schema}, this retrodict reads {SCHEMA}. Train and "
+            "save the posterior anew.",
         )
     members = manifest.get("members")
     if not isinstance(members, dict) or not all(

@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from .._core.errors import ArtifactError
-from ..diagnostics import OutlierReference
 from ..estimators import Affine, Estimator, VectorScaler
 from ..estimators.standardize import scaler_arrays, scaler_from_arrays
 from ..model import StructureKind
@@ -34,6 +33,7 @@ from .spec import (
     field_spec,
     settings_spec,
 )
+from .typical import Typical
 
 
 MEMBERS = {
@@ -59,7 +59,7 @@ class Parts(NamedTuple):
     """
 
     network: Network
-    reference: OutlierReference
+    reference: Typical
     record: Record
     preview: tuple[Mapping[str, np.ndarray], np.ndarray]
 
@@ -166,7 +166,7 @@ def _assemble(
     members = _fill(skeleton, tensors["weights"], settings.num_members, path)
     scale = Affine(statistics["scale/mean"], statistics["scale/scale"])
     network = Network(members, settings, space, spec.x_spec(), scalers, scale)
-    reference = OutlierReference.from_arrays(_below(statistics, "reference/"))
+    reference = Typical.from_arrays(_below(statistics, "reference/"))
     arrays = {name: statistics[f"history/{name}"] for name in HISTORY}
     _check_statistics(statistics, spec, path)
     record = Record(**{**facts, "skipped": tuple(facts["skipped"]), **arrays})

@@ -12,11 +12,11 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from .._core.seeds import stream_key
-from ..diagnostics import OutlierReference
 from ..estimators import apply_scalers
 from ..model import refuse_nan
 from .network import Network
 from .record import Record
+from .typical import Typical
 from .warnings import PosteriorWarning, observation_warnings
 
 
@@ -37,7 +37,7 @@ class ConditionedPosterior:
     """
 
     network: Network
-    reference: OutlierReference
+    reference: Typical
     record: Record
     series: Mapping[str, np.ndarray]
 
@@ -48,9 +48,9 @@ class ConditionedPosterior:
     @cached_property
     def warnings(self) -> tuple[PosteriorWarning, ...]:
         """What is wrong with this observation, each with a code and a remedy."""
+        oddity = self.reference.check(self.network, self.series)
         z = apply_scalers(self.network.scalers, self.series)
-        spec = self.network.x_spec
-        return observation_warnings(self.reference, z, spec, self.record)
+        return observation_warnings(oddity, z, self.network.x_spec, self.record)
 
     def sample(self, key: Key[Array, ""], num_samples: int) -> dict[str, np.ndarray]:
         """Draw named parameters.

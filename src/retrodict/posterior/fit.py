@@ -10,7 +10,6 @@ import numpy as np
 from .._core.compilation import use_compilation_cache
 from .._core.errors import DataError
 from .._core.seeds import check_seed, stream_key
-from ..diagnostics import fit_outlier_reference
 from ..estimators import Affine, fit_scalers
 from ..model import complete_structures
 from ..simulations import Simulations, as_series
@@ -30,7 +29,7 @@ from .provenance import provenance, say_failures
 from .record import Record, XSpec
 from .screened import screen
 from .synthetic import Pairs, can_synthesize, learn_likelihood, race_synthetic
-from .warnings import flat_series
+from .typical import fit_typical
 
 
 MAX_FAILED_FRACTION = 0.2
@@ -105,7 +104,7 @@ def fit(
     search = settings is None and effort == "auto"
     complete = len(good) == len(simulations)  # the prior is that of the pairs
     with checkpointing(checkpoint):
-        races, pairs, z = _race(key, pairs, candidates, structure, search=search)
+        races, pairs = _race(key, pairs, candidates, structure, search=search)
         parts: list[Any] = [*races]
         if search and complete and can_synthesize(pairs):
             first = min(races, key=lambda one: one.score)
@@ -135,7 +134,9 @@ def fit(
         trained.members, trained.settings, space, x_spec, pairs.scalers, scale
     )
     key_reference = stream_key(seed, "reference")
-    reference = fit_outlier_reference(key_reference, flat_series(leading(z)))
+    reference = fit_typical(
+        key_reference, network, leading(series), trained.held_out[0]
+    )
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     examples = (preview, good.targets[:8])
     return Posterior(network, reference, record, examples)
@@ -154,18 +155,16 @@ def _candidates(
 
 def _race(
     key: Any, pairs: Pairs, candidates: Any, structure: Any, *, search: bool
-) -> tuple[list[Race], Pairs, Any]:
+) -> tuple[list[Race], Pairs]:
     """Train on all entries of x and, in a search, on those that say something."""
     z = standardized(pairs.scalers, pairs.x)
     whole = race(key, pairs.value, z, candidates, structure=structure)
     fewer = screen(pairs) if search else None
     if fewer is None:
-        return [whole], pairs, z
+        return [whole], pairs
     fewer_z = standardized(fewer.scalers, pairs.x)
     other = race(key, pairs.value, fewer_z, candidates)
-    if other.score < whole.score:
-        return [whole, other], fewer, fewer_z
-    return [whole, other], pairs, z
+    return [whole, other], fewer if other.score < whole.score else pairs
 
 
 def _curves(trained: Trained, shift: float) -> dict[str, Any]:

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._core.compilation import use_compilation_cache
-from ..diagnostics import OutlierReference
 from ..model import refuse_nan
 from .artifact import Parts, write_artifact
 from .conditioned import ConditionedPosterior
 from .network import Network
 from .record import Record
+from .typical import Typical
 
 
 class Posterior:
@@ -34,7 +34,7 @@ class Posterior:
     def __init__(
         self,
         network: Network,
-        reference: OutlierReference,
+        reference: Typical,
         record: Record,
         preview: tuple[Mapping[str, np.ndarray], np.ndarray],
     ):

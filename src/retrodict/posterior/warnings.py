@@ -5,9 +5,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ..diagnostics import ALARM_LEVEL, OutlierReference
 from .provenance import failure_words
 from .record import Record, XSpec
+from .typical import LEVELS, Oddity
+
+
+UNUSUAL_REMEDY = (
+    "Compare the observation with prior predictive simulations: widen the prior, or "
+    "add to the simulator what it lacks. Until then do not rely on this posterior."
+)
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,8 @@ class PosteriorWarning:
     """One thing to know before using the posterior at an observation.
 
     Attributes:
-        code: Stable name, such as ``"W-ood"``.
+        code: Stable name: ``"W-ood"``, ``"W-ood-embedding"``, ``"W-disagreement"`` or
+            ``"W-failed-simulations"``.
         message: What was found, with its number.
         remedy: What to do about it.
     """
@@ -30,39 +37,51 @@ class PosteriorWarning:
 
 
 def observation_warnings(
-    reference: OutlierReference,
-    z: Mapping[str, np.ndarray],
-    x_spec: XSpec,
-    record: Record,
+    oddity: Oddity, z: Mapping[str, np.ndarray], x_spec: XSpec, record: Record
 ) -> tuple[PosteriorWarning, ...]:
-    """Judge a standardized observation and the simulations it is compared with.
+    """Say what is wrong with an observation, and with the simulations it is held to.
 
     Args:
-        reference: What simulated x look like.
-        z: Standardized series ``(1, ...)``.
+        oddity: How unusual the observation is.
+        z: The standardized observation, series ``(1, ...)``.
         x_spec: Structure of x, to name its entries.
         record: Counts of failed simulations.
     """
     found = []
-    result = reference.check(flat_series(z)[0])
-    if result.p_value < ALARM_LEVEL:
+    if oddity.x.p_value < LEVELS["x"]:
         names = column_names(z, x_spec)
         worst = [
             f"{names[column]} ({deviation:+.1f} sd)"
-            for column, deviation in zip(result.columns, result.deviations, strict=True)
+            for column, deviation in zip(
+                oddity.x.columns, oddity.x.deviations, strict=True
+            )
             if abs(deviation) > 3
         ][:3]
         where = f" Furthest off: {', '.join(worst)}." if worst else ""
-        found.append(
-            PosteriorWarning(
-                "W-ood",
-                "The observation is unlike the simulations the network learned from "
-                f"(p = {result.p_value:.2g}; alarm below {ALARM_LEVEL}).{where}",
-                "Compare the observation with prior predictive simulations: widen the "
-                "prior, or add to the simulator what it lacks. Until then do not rely "
-                "on this posterior.",
-            )
+        message = (
+            "The observation is unlike the simulations the network learned from "
+            f"(p = {oddity.x.p_value:.2g}; alarm below {LEVELS['x']}).{where}"
         )
+        found.append(PosteriorWarning("W-ood", message, UNUSUAL_REMEDY))
+    if oddity.p_embedding < LEVELS["embedding"]:
+        message = (
+            "What the network makes of the observation lies where no simulation's "
+            f"embedding does (p = {oddity.p_embedding:.2g}; alarm below "
+            f"{LEVELS['embedding']}): the posterior is an extrapolation."
+        )
+        found.append(PosteriorWarning("W-ood-embedding", message, UNUSUAL_REMEDY))
+    if oddity.p_disagreement < LEVELS["disagreement"]:
+        message = (
+            "The networks disagree about this observation, by "
+            f"{oddity.disagreement:.2g} nats; at simulations they usually do by "
+            f"{oddity.usual_disagreement:.2g} (p = {oddity.p_disagreement:.2g}; alarm "
+            f"below {LEVELS['disagreement']})."
+        )
+        remedy = (
+            "Train on more simulations like this observation, or with more networks; "
+            "if entries of x are unlike the simulations too, mend that first."
+        )
+        found.append(PosteriorWarning("W-disagreement", message, remedy))
     words = failure_words(record.counts, record.failures)
     if words:
         found.append(
@@ -76,14 +95,8 @@ def observation_warnings(
     return tuple(found)
 
 
-def flat_series(z: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Join standardized series to ``(n, columns)``, in the order of their names."""
-    parts = [z[name].reshape(len(z[name]), -1) for name in sorted(z)]
-    return np.concatenate(parts, axis=1).astype(np.float64)
-
-
 def column_names(z: Mapping[str, np.ndarray], x_spec: XSpec) -> list[str]:
-    """Name the columns of :func:`flat_series` after the entries of x."""
+    """Name the columns of ``flat_series`` after the entries of x."""
     names = []
     for series in sorted(z):
         shape = x_spec.shapes[series]

@@ -10,6 +10,9 @@ from .content import ReportContent
 from .result import Result
 
 
+NUM_PRIOR = 500  # simulations that the prior predictive is drawn from
+
+
 def report_content(result: Result) -> ReportContent:
     """Turn a result into the plain values of the page."""
     study, model, record = result.study, result.study.model, result.posterior.record
@@ -43,6 +46,7 @@ def report_content(result: Result) -> ReportContent:
         budget=result.budget,
         summary=result.summary,
         verdict=result.verdict,
+        informed=result.informed,
         names=model.target_names,
         labels=component_words(shown, model.labels),
         units=component_words(shown, model.units),
@@ -53,6 +57,7 @@ def report_content(result: Result) -> ReportContent:
         baseline_diagnostics=baseline.diagnostics if baseline else {},
         observed=observed,
         predictive=predictive,
+        prior_predictive=show(as_series(sims[:NUM_PRIOR].ok().x)),
         axes=study.axes,
         train=record.train,
         validation=record.validation,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..model import Axis
-from ..trust import Verdict
+from ..trust import Informed, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class ReportContent:
         budget: Number of simulations asked for.
         summary: What ``summary.json`` holds.
         verdict: What the checks say; None if they were not run.
+        informed: What the data inform.
         names: Components of the inferred parameters, in flat order.
         labels: How to write a name in mathtext.
         units: Unit of a name.
@@ -40,6 +41,7 @@ class ReportContent:
         baseline_diagnostics: Numbers that say whether it can be trusted itself.
         observed: The observation by series.
         predictive: Simulations at posterior draws, ``(num_samples, *shape)``.
+        prior_predictive: Simulations at prior draws, likewise.
         axes: How a series is drawn.
         train: Training loss, nats, ``(num_epochs, num_members)``.
         validation: The same on held-out rows.
@@ -65,6 +67,7 @@ class ReportContent:
     seed: int = 0
     budget: int = 0
     verdict: Verdict | None = None
+    informed: Informed | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prior: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -73,6 +76,7 @@ class ReportContent:
     baseline_diagnostics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     observed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     predictive: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    prior_predictive: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     axes: Mapping[str, Axis] = dataclasses.field(default_factory=dict)
     train: np.ndarray | None = None
     validation: np.ndarray | None = None

@@ -9,7 +9,14 @@ from .picture import Illustration, picture
 from .text import listed, number, short
 
 
-_MAX_TILES = 24
+_MAX_TILES, _MAX_BARS = 24, 16
+_INFORMED_CAPTION = (
+    "How much of the prior spread (sd, of logarithms where a parameter is positive) is "
+    "left: an empty row is known, a full one untouched. Blue: at your observation; "
+    "diamonds: on average over simulations. With several parameters, also for their "
+    "uncorrelated combinations, best known first: a short row of a combination above "
+    "long rows of its parameters is a ridge, along which the data cannot decide."
+)
 
 
 def calibration(content: ReportContent) -> list[Illustration]:
@@ -23,6 +30,36 @@ def calibration(content: ReportContent) -> list[Illustration]:
         _ranks(found, words),
         _contraction(found, words),
     ]
+
+
+def informed(content: ReportContent) -> Illustration | None:
+    """Draw which parameters and combinations the data inform."""
+    found = content.informed
+    if found is None:
+        return None
+    names = [content.label(n) for n in found.here.names[:_MAX_BARS]]
+    parameters = picture(
+        "Share of the prior spread that remains, for each parameter.",
+        lambda: figures.informed_plot(
+            names,
+            np.array(found.here.remaining[:_MAX_BARS]),
+            np.array(found.average.remaining[:_MAX_BARS]),
+        ),
+    )
+    if len(found.here.names) == 1:
+        return Illustration((parameters,), _INFORMED_CAPTION)
+    chosen = found.average.directions
+    if len(chosen) > _MAX_BARS:  # the best known and the least known
+        chosen = chosen[: _MAX_BARS // 2] + chosen[-_MAX_BARS // 2 :]
+    combinations = picture(
+        "Share of the prior spread that remains, for each combination of parameters.",
+        lambda: figures.informed_plot(
+            [direction.name for direction in chosen],
+            None,
+            np.array([direction.remaining for direction in chosen]),
+        ),
+    )
+    return Illustration((parameters, combinations), _INFORMED_CAPTION, layout="row")
 
 
 def _uniformity(found: Calibration, words: list[str]) -> Illustration:

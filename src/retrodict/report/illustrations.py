@@ -1,6 +1,6 @@
 """Pictures of the answer, the data and the training; each caption can be read alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,25 @@ def marginals(content: ReportContent) -> Illustration | None:
 
 def predictions(content: ReportContent) -> Illustration | None:
     """Draw every observed series against its posterior predictive."""
+    return _against(content, content.predictive, _predictive_caption)
+
+
+def prior_predictions(content: ReportContent) -> Illustration | None:
+    """Draw every observed series against its prior predictive."""
+    return _against(content, content.prior_predictive, _prior_caption)
+
+
+def _against(
+    content: ReportContent,
+    predictive: Mapping[str, np.ndarray],
+    caption: Callable[[int, int], str],
+) -> Illustration | None:
     shown: list[Picture] = []
     inside = total = 0
     for name, observed in list(content.observed.items())[:_MAX_SERIES]:
-        if name not in content.predictive:
+        if name not in predictive:
             continue
-        expected = np.asarray(content.predictive[name], dtype=np.float64)
+        expected = np.asarray(predictive[name], dtype=np.float64)
         observed = np.asarray(observed, dtype=np.float64)
         shown += _series(content, name, expected, observed)
         seen = np.isfinite(observed)
@@ -85,11 +98,8 @@ def predictions(content: ReportContent) -> Illustration | None:
         inside += int((seen & ~figures.outside(expected, observed)).sum())
     if not shown:
         return None
-    return Illustration(
-        tuple(shown),
-        _predictive_caption(inside, total),
-        layout="side" if len(shown) == 1 else "row",
-    )
+    layout = "side" if len(shown) == 1 else "row"
+    return Illustration(tuple(shown), caption(inside, total), layout=layout)
 
 
 def training(content: ReportContent) -> Illustration | None:
@@ -179,7 +189,7 @@ def _series(
     """Draw one row as a curve, a few rows as curves each, more as images."""
     axis = content.axes.get(name)
     title = "" if getattr(axis, "ylabel", "") or name == "x" else name
-    alt = f"Posterior predictive bands and the observed points of {short(name, 40)}."
+    alt = f"Predictive bands and the observed points of {short(name, 40)}."
     options = {
         "values": getattr(axis, "values", None),
         "label": getattr(axis, "label", ""),
@@ -209,6 +219,18 @@ def _series(
         )
         for i in range(len(observed))
     ]
+
+
+def _prior_caption(inside: int, total: int) -> str:
+    text = (
+        "What the model expects before any data: simulations at parameters drawn from "
+        "the prior (bands: 50 % and 90 %), and what was seen (dots). Dots outside "
+        "(circled) are data the model seldom produces, whatever its parameters; bands "
+        "much wider than the data mean that the prior allows almost anything."
+    )
+    if total:
+        text += f" Here {number(inside)} of {number(total)} are inside the light band."
+    return text
 
 
 def _predictive_caption(inside: int, total: int) -> str:

@@ -12,7 +12,7 @@ from .._core.version import package_version
 from ..model import Baseline, Study
 from ..posterior import ConditionedPosterior, Posterior
 from ..simulations import Simulations
-from ..trust import Verdict
+from ..trust import Informed, Verdict
 from .summary import strict_json, summarize_baseline, summarize_draws
 
 
@@ -30,6 +30,7 @@ class Result:
         simulations: The training simulations.
         posterior: The amortized posterior.
         verdict: Whether it can be trusted.
+        informed: What the data inform.
         at: The posterior at the observation.
         draws: Draws of the targets, ``(n, *shape)`` by name.
         derived: Draws of the derived quantities.
@@ -49,6 +50,7 @@ class Result:
     simulations: Simulations
     posterior: Posterior
     verdict: Verdict
+    informed: Informed
     at: ConditionedPosterior
     draws: Mapping[str, np.ndarray]
     derived: Mapping[str, np.ndarray]
@@ -82,6 +84,7 @@ class Result:
         if self.measured:
             content["measured"] = dict(self.measured)
         content |= {
+            "identifiability": self.informed.to_dict(),
             "validation": self.verdict.to_dict(),
             "timings": {name: round(value, 3) for name, value in self.timings.items()},
         }

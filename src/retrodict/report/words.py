@@ -66,6 +66,21 @@ def headline(content: ReportContent) -> Headline:
     return Headline(kind, title, _MEANINGS[kind], _evidence(verdict))
 
 
+def informed_words(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
+    """List what the data inform: a title, and the sentences below it."""
+    found = content.informed
+    if found is None:
+        return []
+    nothing = ("All parameters are known better than before, none of them well.",)
+    parts = [
+        ("At your observation.", found.here.sentences or nothing),
+        ("On average over simulations.", found.average.sentences or nothing),
+    ]
+    if found.nuisance_sentence:
+        parts.append(("Nuisances.", (found.nuisance_sentence,)))
+    return parts
+
+
 def checks_by_weight(verdict: Verdict | None) -> tuple[list[Check], list[Check]]:
     """Split the checks into those to read (worst first) and those that passed."""
     checks = list(verdict.checks) if verdict is not None else []

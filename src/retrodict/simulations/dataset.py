@@ -105,6 +105,14 @@ class Simulations:
             return self
         return self[np.flatnonzero(self.status == 0)]
 
+    def inferring(self, names: Sequence[str]) -> "Simulations":
+        """Ask the same rows for other targets; see :meth:`Model.inferring`.
+
+        Args:
+            names: Sampled or derived quantities.
+        """
+        return replace(self, model=self.model.inferring(names))
+
     def __getitem__(self, rows: slice | np.ndarray) -> "Simulations":
         series = {k: _take(v, rows) for k, v in as_series(self.x).items()}
         return replace(

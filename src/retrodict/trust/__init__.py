@@ -7,11 +7,14 @@ an error matters and `words` how it is told.
 """
 
 from .bridge import Bridge
+from .budget import LearningCurve, advise_budget
 from .frequentist import CoverageTable, frequentist_coverage
 from .identifiability import Identifiability, identifiability
+from .informed import Informed, informed
 from .judge import judge
 from .proof import Proof
 from .recalibrate import Recalibrated, recalibrate
+from .reweighted import Reliability, Reweighted, reweighted
 from .validate import Posterior, validate
 from .verdict import Calibration, Check, Verdict
 from .weights import (
@@ -22,6 +25,7 @@ from .weights import (
     uncertainty,
     weight_posterior,
 )
+from .worth import Worth, worth
 
 
 __all__ = [
@@ -31,18 +35,27 @@ __all__ = [
     "CoverageTable",
     "Ensemble",
     "Identifiability",
+    "Informed",
     "Laplace",
+    "LearningCurve",
     "Posterior",
     "Proof",
     "Recalibrated",
+    "Reliability",
+    "Reweighted",
     "Swag",
     "Uncertainty",
     "Verdict",
+    "Worth",
+    "advise_budget",
     "frequentist_coverage",
     "identifiability",
+    "informed",
     "judge",
     "recalibrate",
+    "reweighted",
     "uncertainty",
     "validate",
     "weight_posterior",
+    "worth",
 ]

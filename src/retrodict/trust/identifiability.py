@@ -163,7 +163,7 @@ def identifiability(
     names = names or tuple(f"theta[{i}]" for i in range(dim))
     positive = prior_draws.min(axis=0), draws.reshape(-1, dim).min(axis=0)
     log = np.asarray(np.minimum(*positive) > 0)
-    before, after = _coordinates(prior_draws, log), _coordinates(draws, log)
+    before, after = coordinates(prior_draws, log), coordinates(draws, log)
     prior_covariance = np.atleast_2d(np.cov(before.T))
     blocks = after.reshape(-1, *after.shape[-2:])
     covariance = np.mean([np.atleast_2d(np.cov(block.T)) for block in blocks], axis=0)
@@ -190,9 +190,10 @@ def identifiability(
     )
 
 
-def _coordinates(
+def coordinates(
     theta: Float[np.ndarray, "..."], log: Bool[np.ndarray, " theta_dim"]
 ) -> Float[np.ndarray, "..."]:
+    """Return logarithms of the columns that are looked at in logarithms."""
     return np.where(log, np.log(np.where(log, theta, 1.0)), theta)
 
 

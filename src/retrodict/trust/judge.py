@@ -108,6 +108,7 @@ def average_groups(
     # A new kind of test is one more entry here; the family's level stays what it is.
     names, pit = calibration.names, evidence.pit
     around = local.local_features(evidence, features)
+    key_classifier, key_waste = jr.split(key)
     groups = [
         marginal.width_group(names, pit),
         marginal.bias_group(names, pit),
@@ -116,7 +117,8 @@ def average_groups(
         joint.tarp_group(evidence.tarp),
         local.shift_group(names, pit, around, calibration.contraction),
         local.width_group(names, pit, around),
-        joint.classifier_group(key, evidence, features),
+        local.waste_group(key_waste, names, pit, around),
+        joint.classifier_group(key_classifier, evidence, features),
     ]
     if len(plan.pairs):
         groups.append(joint.dependence_group(names, plan.pairs, evidence.direction))

@@ -2,16 +2,18 @@
 
 A posterior equal to the prior passes every check of averages. It is wrong exactly where
 x still predicts the position of the truth within its posterior, so that is what is
-tested; a model whose data are silent has nothing to predict and passes.
+tested, by a linear and by a learned regression; a model whose data are silent has
+nothing to predict and passes.
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
 
 from ..diagnostics import (
     central_levels,
     dependence_test,
     normal_scores,
+    prediction_test,
     standardize,
 )
 from . import thresholds, words
@@ -71,6 +73,43 @@ def _shift(name: str, p_value: float, strength: float, contraction: float) -> Fi
         message=(
             f"The posterior of {name} is off-center in a way that x predicts: "
             f"information in the data is left unused.{prior}"
+        ),
+        remedy=words.INFORMATION_REMEDY,
+    )
+
+
+def waste_group(
+    key: PRNGKeyArray,
+    names: tuple[str, ...],
+    pit: Float[np.ndarray, "num_sims theta_dim"],
+    features: Float[np.ndarray, "num_sims num_features"],
+) -> Group:
+    """Test whether a learned regression predicts the truth better than the posterior.
+
+    Intervals that are wider than the data allow claim nothing false: a reason for
+    caution, never more.
+    """
+    found = prediction_test(key, normal_scores(pit), features)
+    rows = zip(names, found.p_value, found.remaining, strict=True)
+    return Group(
+        code="width-needed",
+        findings=tuple(_waste(*row) for row in rows),
+        statement="No regression on x knows the parameters better than the posterior",
+        unit=words.narrower,
+    )
+
+
+def _waste(name: str, p_value: float, remaining: float) -> Finding:
+    return Finding(
+        subject=name,
+        p_value=float(p_value),
+        effect=max(1 - float(remaining), 0.0),
+        warn_at=thresholds.WASTE_WARN,
+        fail_at=thresholds.TOO_WIDE_FAIL,
+        message=(
+            f"The posterior of {name} is wider than the data allow: a regression on x, "
+            "fitted on half of the test simulations, predicts it better in the other "
+            f"half, with errors {remaining:.2f} times as large."
         ),
         remedy=words.INFORMATION_REMEDY,
     )

@@ -26,6 +26,10 @@ SHIFT_FAIL = 0.25
 LOCAL_WARN = 0.25
 LOCAL_FAIL = 0.50
 
+# Share by which intervals are wider than a regression on x shows to be possible. Data
+# measured a fourth longer would make intervals a tenth narrower.
+WASTE_WARN = 0.10
+
 # Shares of test simulations that could not be used at all.
 UNUSABLE_WARN = 0.0
 UNUSABLE_FAIL = 0.01

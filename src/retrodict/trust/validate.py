@@ -1,6 +1,7 @@
 """``validate``: simulate anew, ask the posterior about each simulation, judge."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import jax.random as jr
@@ -22,6 +23,7 @@ from .judge import (
     features_of,
     require_rows,
 )
+from .nuisance import nuisance_coordinates, width_if_known
 from .observation import ask_at, observation_groups
 from .verdict import Verdict, word_for
 
@@ -108,6 +110,9 @@ def validate(
     names = tuple(model.target_names)
     calibration = calibrate(names, theta[rows], evidence, num_samples)
     features = features[rows]
+    hidden = nuisance_coordinates(model, good.theta)[rows]
+    known = width_if_known(evidence.pit, features, hidden)
+    calibration = replace(calibration, width_if_known=known)
     groups = average_groups(key_checks, calibration, evidence, plan, features)
     if x_obs is not None:
         key_ask, key_here = jr.split(key_here)

@@ -64,6 +64,8 @@ class Calibration:
         contraction: Share of prior variance removed by the data, per parameter.
         z_scores: Posterior mean minus truth, in posterior sds.
         log_score: Mean log q(theta* | x) in nats: higher is better between posteriors.
+        width_if_known: Share of each posterior's width that would be left if the
+            nuisances were known; None without nuisances.
     """
 
     names: tuple[str, ...]
@@ -82,6 +84,7 @@ class Calibration:
     contraction: Float[np.ndarray, " theta_dim"]
     z_scores: Float[np.ndarray, "num_sims theta_dim"]
     log_score: float
+    width_if_known: Float[np.ndarray, " theta_dim"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

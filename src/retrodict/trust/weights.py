@@ -43,7 +43,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._core.seeds import numpy_generator, stream_key
 from ..estimators import Estimator, apply_scalers, trainable
-from ..posterior import Posterior
+from ..posterior import Posterior, fit_typical
 from ..simulations import Simulations, as_series
 from ..training import Settings, train_ensemble
 
@@ -241,7 +241,10 @@ def weight_posterior(
         skipped=posterior.record.skipped[:1] * len(members),
         **history,
     )
-    return Posterior(network, posterior.reference, record, posterior.preview)
+    series = as_series(simulations.ok().x)
+    held_out = np.arange(0, simulations.num_ok, 5)  # from the reference, not from all
+    typical = fit_typical(stream_key(seed, "reference"), network, series, held_out)
+    return Posterior(network, typical, record, posterior.preview)
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,6 +82,11 @@ def rms_scores(size: float) -> str:
     return f"{size:.2f} normal scores rms"
 
 
+def narrower(size: float) -> str:
+    """Write by how much intervals could shrink."""
+    return f"{100 * size:.1f} % of the width"
+
+
 def score_sds(size: float) -> str:
     """Write a shift of a classifier's score."""
     return f"{size:.2f} sd of the classifier's score"

@@ -6,6 +6,7 @@ Importing this package imports matplotlib; importing :mod:`retrodict` or
 
 from .calibration import contraction_plot, coverage_plot, ecdf_plot, rank_plot
 from .embed import data_uri
+from .informed import informed_plot
 from .pair import marginal_plot, pair_plot
 from .predictive import field_plot, outside, predictive_plot
 from .training import training_plot
@@ -17,6 +18,7 @@ __all__ = [
     "data_uri",
     "ecdf_plot",
     "field_plot",
+    "informed_plot",
     "marginal_plot",
     "outside",
     "pair_plot",
