@@ -79,12 +79,13 @@ class Result:
             other = summarize_baseline(model, self.baseline, self.scores)
             answers = (c["parameters"] | c["derived"] for c in (content, other))
             other["agreement"] = agreement(*answers)
-            other["measured"] = dict(self.measured)
             content["baseline"] = other
         if self.observations:
             content["observations"] = self._observations()
         if self.measured:
-            content["measured"] = dict(self.measured)
+            # Beside the classical answer too: claims are read in one place.
+            for place in (content, content.get("baseline", {})):
+                place["measured"] = dict(self.measured)
         content |= {
             "validation": self.verdict.to_dict(),
             "timings": {name: round(value, 3) for name, value in self.timings.items()},

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..diagnostics import uniformity_p_value
+
 
 Status = Literal["pass", "warn", "fail"]
 Word = Literal["trusted", "caution", "rejected"]
@@ -83,6 +85,11 @@ class Calibration:
     z_scores: Float[np.ndarray, "num_sims theta_dim"]
     log_score: float
 
+    def sbc_p_values(self) -> dict[str, float]:
+        """Test the ranks of every parameter for uniformity."""
+        columns = zip(self.names, self.pit.T, strict=True)
+        return {name: uniformity_p_value(column) for name, column in columns}
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -118,6 +125,7 @@ class Verdict:
         return {
             "verdict": self.verdict,
             "checks": [check.to_dict() for check in self.checks],
+            "sbc_p": self.calibration.sbc_p_values(),
         }
 
 
