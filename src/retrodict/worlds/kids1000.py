@@ -36,6 +36,7 @@ from .._core.errors import DataError, ModelError
 from ..model import Axis, Baseline, Derived, FigureInput, Model, Prior, Study
 from ._band_powers import band_operator
 from ._importance import sharpen
+from ._kcap import compare_with_kcap
 from ._nuts import Budget, nuts
 from ._weak_lensing import Redshifts, make_spectra, omega_m
 
@@ -127,7 +128,7 @@ def read_survey(folder: Path) -> Survey:
         raise ModelError(
             "kids1000 needs the extra of cosmology: pip install 'retrodict[cosmology]'."
         ) from error
-    folder = folder / "kids1000" if (folder / "kids1000").is_dir() else folder
+    folder = data_folder(folder)
     vector, shifts = folder / "bp_with_m_bias.fits", folder / "SOM_cov_multiplied.asc"
     for file in (vector, shifts):
         if not file.is_file():
@@ -148,6 +149,11 @@ def read_survey(folder: Path) -> Survey:
             f"{error}."
         ) from error
     return Survey(values, covariance, Redshifts.fit(z, n), root)
+
+
+def data_folder(folder: Path) -> Path:
+    """Return the part ``kids1000`` of the data folder, which may be given itself."""
+    return folder / "kids1000" if (folder / "kids1000").is_dir() else folder
 
 
 def make_theory(survey: Survey) -> Theory:
@@ -195,8 +201,16 @@ def make_simulator(
     return simulator
 
 
-def make_baseline(survey: Survey, theory: Theory) -> Callable[..., Baseline]:
-    """Return the baseline: the exact posterior, and the claim of fixed nuisances."""
+def make_baseline(
+    survey: Survey, theory: Theory, folder: Path
+) -> Callable[..., Baseline]:
+    """Return the baseline: the exact posterior, and the claim of fixed nuisances.
+
+    Args:
+        survey: The data.
+        theory: ``theta -> band powers``.
+        folder: Holds results of KCAP too, with which the theory is compared.
+    """
     whiten = np.linalg.inv(np.linalg.cholesky(survey.covariance))
     data = whiten @ survey.values
 
@@ -214,6 +228,7 @@ def make_baseline(survey: Survey, theory: Theory) -> Callable[..., Baseline]:
         numbers = {"sd of S8, nuisances fixed": fixed} | {
             f"published S8 ({name})": value for name, value in PUBLISHED.items()
         }
+        numbers |= compare_with_kcap(folder)
         return replace(found, diagnostics={**found.diagnostics, **numbers})
 
     return baseline
@@ -358,7 +373,7 @@ def load(folder: Path) -> Study:
     return replace(
         blank,
         model=_model(make_simulator(found, theory), observed),
-        baseline=make_baseline(survey, theory),
+        baseline=make_baseline(survey, theory, data_folder(folder)),
         figures=(make_triangle(survey, theory), contours),
     )
 

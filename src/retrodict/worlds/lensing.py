@@ -192,7 +192,24 @@ def baseline(key: Key[Array, ""], model: Model) -> Baseline:
     budget = Budget(num_warmup=100, num_samples=250, max_tree_depth=4)
     found = nuts(key_chains, model, log_likelihood, budget)
     found = replace(found, method="NUTS on the power spectra")
-    return sharpen(key_weights, model, log_likelihood, found, rounds=(2000, 6000))
+    found = sharpen(key_weights, model, log_likelihood, found, rounds=(2000, 6000))
+    return replace(found, diagnostics={**found.diagnostics, **mean_spectrum(rows)})
+
+
+def mean_spectrum(rows: Float[np.ndarray, "n 120"]) -> dict[str, float]:
+    """Compare the mean bands of universes at the truth with theory plus noise.
+
+    Args:
+        rows: Bands of universes with the parameters of :data:`TRUTH`.
+    """
+    theta = {k: jnp.float32(v) for k, v in TRUTH.items()}
+    theta["shifts"] = jnp.zeros(NUM_BINS, jnp.float32)
+    away = rows.mean(0) - np.asarray(jax.jit(expected)(theta), np.float64)
+    z = away / (rows.std(0) / np.sqrt(len(rows)))
+    return {
+        "mean spectrum against theory plus noise, chi2 per band": float((z**2).mean()),
+        "mean spectrum against theory plus noise, mean z": float(z.mean()),
+    }
 
 
 def measure(key: Key[Array, ""], model: Model, posterior: Any) -> dict[str, float]:

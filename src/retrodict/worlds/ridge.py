@@ -21,6 +21,8 @@ Growth: Linder (2005), astro-ph/0507263, eq. 14; Heath (1977), MNRAS 179.
 """
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -30,6 +32,7 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from scipy.integrate import quad
 from scipy.special import logsumexp
+from scipy.stats import kstest
 
 from .._core.seeds import numpy_generator
 from ..model import Axis, Baseline, Derived, FigureInput, Model, Prior, Study
@@ -51,6 +54,7 @@ F_COVARIANCE = (
     (0.000264615, 0.000662824, 0.00118576),
 )
 GRID = 1500
+NUM_TESTED = 2000
 
 DESCRIPTION = """How strongly do galaxies cluster? Their power spectrum measures how
 much matter fluctuates (sigma_8) times how strongly galaxies trace matter (the bias b):
@@ -141,9 +145,7 @@ def grid_posterior(
 
 def baseline(key: Key[Array, ""], model: Model) -> Baseline:
     """Draw from the exact grid, evenly within its cells."""
-    observed = model.observed
-    series = observed if isinstance(observed, Mapping) else {"spectrum": observed}
-    mass, sigma_8, b = grid_posterior(series)
+    mass, sigma_8, b = grid_posterior(_series(model))
     rng = numpy_generator(key)
     cell = rng.choice(mass.size, 10_000, p=mass.ravel())
     row, column = np.unravel_index(cell, mass.shape)
@@ -153,6 +155,39 @@ def baseline(key: Key[Array, ""], model: Model) -> Baseline:
         "b": b[column] + jitter[1] * (b[1] - b[0]),
     }
     return Baseline("exact grid", draws, {"cells": float(mass.size)})
+
+
+def measure(key: Key[Array, ""], model: Model, posterior: Any) -> dict[str, float]:
+    """Test 2000 draws against the grid, and say how straight the ridge is."""
+    series = _series(model)
+    mass, *centers = grid_posterior(series)
+    draws = posterior.at(model.observed).sample(key, NUM_TESTED)
+    numbers = {}
+    for axis, (name, values) in enumerate(zip(("sigma_8", "b"), centers, strict=True)):
+        half = 0.5 * (values[1] - values[0])
+        edges = np.append(values - half, values[-1] + half)
+        reached = np.append(0.0, np.cumsum(mass.sum(1 - axis)))
+        found = kstest(draws[name], partial(np.interp, xp=edges, fp=reached))
+        numbers[f"KS p of {name} against the grid"] = float(found.pvalue)
+    logs = [np.log(draws[name]) for name in ("sigma_8", "b")]
+    numbers["correlation of log sigma_8 and log b"] = float(np.corrcoef(logs)[0, 1])
+    if "f_sigma_8" in series:
+        alone = grid_posterior({"spectrum": series["spectrum"]})[0].sum(1)
+        sds = [_sd(centers[0], marginal) for marginal in (alone, mass.sum(1))]
+        numbers["sd of sigma_8, spectrum alone over both (grid)"] = sds[0] / sds[1]
+    return numbers
+
+
+def _series(model: Model) -> dict[str, np.ndarray]:
+    observed = model.observed
+    if isinstance(observed, Mapping):
+        return {name: np.asarray(values) for name, values in observed.items()}
+    return {"spectrum": np.asarray(observed)}
+
+
+def _sd(values: Float[np.ndarray, " n"], mass: Float[np.ndarray, " n"]) -> float:
+    mean = mass @ values
+    return float(np.sqrt(mass @ (values - mean) ** 2))
 
 
 def ridge_figure(given: FigureInput) -> tuple[str, Figure]:
@@ -228,6 +263,7 @@ def _study(simulate, observed, axes: Mapping[str, Axis], *, parts) -> Study:
         baseline=baseline,
         axes=axes,
         figures=(ridge_figure,),
+        measure=measure,
         parts=parts,
         minutes=2.0,
     )
