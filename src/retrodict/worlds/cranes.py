@@ -211,7 +211,7 @@ def births_and_deaths(inputs: FigureInput) -> tuple[str, Any]:
     with style.house_style():
         figure, axes = style.new_axes(4.8, 4.4)
         axes.plot([0, end], [0, end], color=style.MUTED, lw=0.8, ls=":")
-        place = (0.72 * end, 0.67 * end)
+        place = (0.1 * end, 0.13 * end)
         axes.annotate("no growth", place, color=style.MUTED, rotation=45)
         for label, (color, _) in clouds.items():
             options = {"s": 3, "lw": 0, "alpha": 0.25, "color": color}
@@ -221,9 +221,11 @@ def births_and_deaths(inputs: FigureInput) -> tuple[str, Any]:
         legend = axes.legend(loc="upper left", markerscale=4)
         for handle in filter(None, legend.legend_handles):
             handle.set_alpha(1.0)
+    exact = "Orange: the exact posterior given every yearly count. "
+    exact = exact if inputs.baseline is not None else ""
     caption = (
         "Births against deaths per female and year. Blue: posterior draws of the "
-        "network. Orange: the exact posterior given every yearly count. A long band "
+        f"network. {exact}A long band "
         "along the diagonal means that growth is known, but births and deaths are not "
         "told apart. " + what_is_known(_prior(), inputs.draws)
     )

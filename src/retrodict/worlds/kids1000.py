@@ -325,12 +325,13 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
         lines = zip(PUBLISHED.items(), ("--", ":"), strict=True)
         for (name, value), line in lines:
             axes.axhline(value, color=style.INK, lw=0.9, ls=line, label=name)
-        axes.set(xlabel=r"matter density $\Omega_m$", ylabel="$S_8$")
+        axes.set(xlabel=r"matter density $\Omega_m$", ylabel="clumpiness $S_8$")
         axes.legend(loc="upper right", markerscale=4)
+    chain = " and of the likelihood-based chain (orange)" if inputs.baseline else ""
     caption = (
-        "Clumpiness S8 against the density of matter: posterior draws of the network "
-        "(blue) and of the likelihood-based chain (orange). Lines: published values of "
-        "S8 for the same survey."
+        "Clumpiness S8 against the density of matter Omega_m, both without unit: "
+        f"posterior draws of the network (blue){chain}. Lines: published values of S8 "
+        "for the same survey. The less matter, the more of it must be clumped."
     )
     return caption, figure
 

@@ -295,10 +295,14 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
         axes.plot(*place, "+", color=style.INK, ms=11, mew=1.6, label="truth")
         axes.set(xlabel=r"matter density $\Omega_m$", ylabel="clumpiness $S_8$")
         axes.legend(markerscale=2)
+    chains = (
+        ""
+        if inputs.baseline is None
+        else (" and of Markov chains on the power spectra (orange)")
+    )
     caption = (
-        "Matter density against clumpiness: draws of the network (blue), of Markov "
-        "chains on the power spectra (orange), and the truth (cross). Both measures "
-        "have no unit."
+        f"Matter density against clumpiness: draws of the network (blue){chains}, and "
+        "the truth (cross). Both measures have no unit."
     )
     return caption, figure
 

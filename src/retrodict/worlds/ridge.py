@@ -29,7 +29,6 @@ import jax.random as jr
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
-from matplotlib.figure import Figure
 from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import kstest
@@ -190,32 +189,40 @@ def _sd(values: Float[np.ndarray, " n"], mass: Float[np.ndarray, " n"]) -> float
     return float(np.sqrt(mass @ (values - mean) ** 2))
 
 
-def ridge_figure(given: FigureInput) -> tuple[str, Figure]:
+def ridge_figure(given: FigureInput) -> tuple[str, Any]:
     """Draw the ridge in logarithms, where it is straight, with its two ends."""
-    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
-    axes = figure.subplots()
+    from ..report.figures import style  # a world is simulated without matplotlib
+
+    clouds = {"network": (style.POSTERIOR, given.draws)}
     if given.baseline is not None:
-        exact = given.baseline.draws
-        axes.plot(exact["sigma_8"], exact["b"], ".", ms=1.5, color="#cf5f12", alpha=0.3)
-    draws = given.draws
-    axes.plot(draws["sigma_8"], draws["b"], ".", ms=1.5, color="#1f5a92", alpha=0.3)
+        clouds["exact grid"] = (style.BASELINE, given.baseline.draws)
+    product = np.median(given.draws["sigma_8"] * given.draws["b"])
     line = np.linspace(*SIGMA_8, 100)
-    axes.plot(line, np.median(draws["sigma_8"] * draws["b"]) / line, color="#1c2733")
-    axes.set(xscale="log", yscale="log", xlim=SIGMA_8, ylim=BIAS)
-    for axis, values in (
-        (axes.xaxis, (0.6, 0.7, 0.8, 0.9, 1.0)),
-        (axes.yaxis, (1, 1.5, 2, 2.5)),
-    ):
-        axis.set_ticks(values, [f"{value:g}" for value in values])
-        axis.set_ticks([], minor=True)
-    axes.set_xlabel(r"$\sigma_8$")
-    axes.set_ylabel("bias $b$")
+    with style.house_style():
+        figure, axes = style.new_axes(5.2, 3.8)
+        for label, (color, draws) in clouds.items():
+            shown = draws["sigma_8"][:3000], draws["b"][:3000]
+            options = {"s": 3, "lw": 0, "alpha": 0.3, "color": color}
+            axes.scatter(*shown, label=label, **options)
+        axes.plot(line, product / line, color=style.INK, label="equal product")
+        axes.set(xscale="log", yscale="log", xlim=SIGMA_8, ylim=BIAS)
+        _plain_ticks(axes.xaxis, (0.6, 0.7, 0.8, 0.9, 1.0))
+        _plain_ticks(axes.yaxis, (1, 1.5, 2, 2.5))
+        axes.set(xlabel=r"$\sigma_8$ (no unit)", ylabel="bias $b$ (no unit)")
+        axes.legend(markerscale=4)
     caption = (
-        "The ridge in logarithmic axes (network blue, exact grid orange): along the "
-        "line the product of both is constant. The axes span the prior. "
+        "How much matter fluctuates (sigma_8) against how strongly galaxies trace it "
+        "(b), in logarithmic axes that span the prior: posterior draws, and the line "
+        "along which the product of both is constant. "
         + what_is_known(prior(), given.draws)
     )
     return caption, figure
+
+
+def _plain_ticks(axis: Any, values: tuple[float, ...]) -> None:
+    """Label a logarithmic axis with these numbers and no others."""
+    axis.set_ticks(values, [f"{value:g}" for value in values])
+    axis.set_ticks([], minor=True)
 
 
 def prior() -> Prior:
