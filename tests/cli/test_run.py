@@ -74,6 +74,15 @@ def test_summary_is_the_documented_one(finished: Path):
     assert baseline["method"] == "a guess"
     assert baseline["parameters"]["level"]["mean"] == pytest.approx(0.5)
     assert list(baseline["scores"]) == ["c2st"]
+    assert list(baseline["agreement"]) == ["level", "spread", "square"]
+    level, other = summary["parameters"]["level"], baseline["parameters"]["level"]
+    assert baseline["agreement"]["level"] == pytest.approx(
+        {
+            "difference": level["mean"] - other["mean"],
+            "difference_in_sd": (level["mean"] - other["mean"]) / other["sd"],
+            "sd_ratio": level["sd"] / other["sd"],
+        }
+    )
     assert summary["validation"]["verdict"] in {"trusted", "caution", "rejected"}
     for check in summary["validation"]["checks"]:
         assert list(check) == CHECK

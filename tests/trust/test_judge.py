@@ -242,7 +242,8 @@ def test_verdict_is_reproducible_and_plain():
     first, second = judged(7, narrow, num=200), judged(7, narrow, num=200)
     assert first.to_dict() == second.to_dict()
     plain = json.loads(json.dumps(first.to_dict(), allow_nan=False))
-    assert set(plain) == {"verdict", "checks"}
+    assert set(plain) == {"verdict", "checks", "sbc_p"}
+    assert max(plain["sbc_p"].values()) < 1e-3
     assert set(plain["checks"][0]) == {
         "code",
         "status",

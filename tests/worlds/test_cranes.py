@@ -94,6 +94,30 @@ def test_steps_are_the_counts():
     assert cranes.as_counts(rows)["females"].shape == (2, 71)
 
 
+def test_moments_are_the_rates_of_a_long_lived_flock():
+    """The estimate of growth over 400 flocks is within 4 standard errors: 1e-4.
+
+    In a year of growth the variance of a step is .377 per head, not lam + mu = .35, and
+    immigrants add to it in small flocks.
+    """
+    theta = {"lam": jnp.array(0.2), "mu": jnp.array(0.15), "nu": jnp.array(3.0)}
+    draw = jax.jit(jax.vmap(lambda key: cranes.simulator(key, theta)["moments"]))
+    found = np.asarray(draw(jr.split(jr.key(8), 400)), float)
+    lam, mu = 1 / (1 + np.exp(-found[:, 0])), 1 / (1 + np.exp(-found[:, 1]))
+    growth = 0.03 * np.sinh(found[:, 3])
+    np.testing.assert_allclose(lam - mu, growth, atol=1e-4)
+    error = growth.std() / 20
+    assert abs(growth.mean() - np.expm1(0.05)) < 4 * error + 0.002
+    assert 0.36 < (lam + mu).mean() < 0.42
+
+
+def test_steps_to_the_ceiling_do_not_count():
+    """A flock that grows by 40 % a year for ever: growth is .4, not an average of 0."""
+    counts = np.minimum(9 * 1.4 ** np.arange(1, 72.0), birth_death.MOST)
+    moments = cranes.as_x(counts)["moments"]
+    assert 0.03 * np.sinh(moments[3]) == pytest.approx(0.4, abs=0.01)
+
+
 def test_growth_without_bound_stops():
     theta = {"lam": jnp.array(0.99), "mu": jnp.array(0.01), "nu": jnp.array(5.0)}
     counts = np.asarray(cranes.simulate_counts(jr.key(0), theta))

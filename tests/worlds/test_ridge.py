@@ -58,6 +58,28 @@ def test_growth_breaks_the_ridge():
     assert alone["sigma_8"].std() > 2 * both["sigma_8"].std()
 
 
+@pytest.mark.parametrize(("study", "shift"), [("study", 0.0), ("rsd", 0.2)])
+def test_what_is_measured_tells_the_grid_from_a_shifted_one(study, shift):
+    """Draws of the grid itself: a p below .001 in one of four has a chance of .4 %."""
+    model = getattr(ridge, study)().model
+
+    class Grid:
+        def at(self, x):
+            return self
+
+        def sample(self, key, num):
+            draws = ridge.baseline(key, model).draws
+            return {"sigma_8": draws["sigma_8"][:num] + shift, "b": draws["b"][:num]}
+
+    found = ridge.measure(jr.key(1), model, Grid())
+    assert (found["KS p of sigma_8 against the grid"] > 1e-3) == (shift == 0)
+    assert found["KS p of b against the grid"] > 1e-3
+    if study == "rsd":
+        assert found["sd of sigma_8, spectrum alone over both (grid)"] > 2
+    else:
+        assert found["correlation of log sigma_8 and log b"] < -0.98
+
+
 def test_growth_data_are_those_of_the_published_file(data_dir):
     folder = data_dir / "boss_dr12"
     values = np.loadtxt(folder / "boss_dr12_final_consensus_results_dM_Hz_fsig.txt")

@@ -13,7 +13,7 @@ from ..model import Baseline, Study
 from ..posterior import ConditionedPosterior, Posterior
 from ..simulations import Simulations
 from ..trust import Informed, Verdict
-from .summary import strict_json, summarize_baseline, summarize_draws
+from .summary import agreement, strict_json, summarize_baseline, summarize_draws
 
 
 SCHEMA = 1
@@ -78,11 +78,16 @@ class Result:
             "derived": summarize_draws(self.derived, model.units),
         }
         if self.baseline is not None:
-            content["baseline"] = summarize_baseline(model, self.baseline, self.scores)
+            other = summarize_baseline(model, self.baseline, self.scores)
+            answers = (c["parameters"] | c["derived"] for c in (content, other))
+            other["agreement"] = agreement(*answers)
+            content["baseline"] = other
         if self.observations:
             content["observations"] = self._observations()
         if self.measured:
-            content["measured"] = dict(self.measured)
+            # Beside the classical answer too: claims are read in one place.
+            for place in (content, content.get("baseline", {})):
+                place["measured"] = dict(self.measured)
         content |= {
             "identifiability": self.informed.to_dict(),
             "validation": self.verdict.to_dict(),

@@ -49,6 +49,27 @@ def summarize_baseline(
     return content
 
 
+def agreement(
+    own: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """Return how far two answers are apart, for every quantity that both have.
+
+    Args:
+        own: Summaries of the posterior, by quantity.
+        other: Those of the baseline, which sets the scale.
+    """
+    found = {}
+    for name in own.keys() & other.keys():
+        one, two = own[name], other[name]
+        shift, spread = one["mean"] - two["mean"], two["sd"]
+        found[name] = {
+            "difference": shift,
+            "difference_in_sd": shift / spread if spread else math.nan,
+            "sd_ratio": one["sd"] / spread if spread else math.nan,
+        }
+    return {name: found[name] for name in own if name in found}
+
+
 def _of_one(model: Model, baseline: Baseline) -> dict[str, Any]:
     names = [field.name for field in model.targets.fields]
     own = model.derived(baseline.draws)

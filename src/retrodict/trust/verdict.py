@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..diagnostics import uniformity_p_value
+
 
 Status = Literal["pass", "warn", "fail"]
 Word = Literal["trusted", "caution", "rejected"]
@@ -86,6 +88,11 @@ class Calibration:
     log_score: float
     width_if_known: Float[np.ndarray, " theta_dim"] | None = None
 
+    def sbc_p_values(self) -> dict[str, float]:
+        """Test the ranks of every parameter for uniformity."""
+        columns = zip(self.names, self.pit.T, strict=True)
+        return {name: uniformity_p_value(column) for name, column in columns}
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -121,6 +128,7 @@ class Verdict:
         return {
             "verdict": self.verdict,
             "checks": [check.to_dict() for check in self.checks],
+            "sbc_p": self.calibration.sbc_p_values(),
         }
 
 

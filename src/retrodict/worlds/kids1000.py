@@ -7,7 +7,8 @@ feedback, shifts of the redshift distributions (correlated, from their calibrati
 n_s and the densities. The network sees the ten directions of the band powers along
 which theory moves most over the prior, in units of the noise: the others are noise.
 
-The baseline is a likelihood: NUTS through the theory itself, on all 120 band powers.
+The baseline is a likelihood: NUTS through the theory itself, on all 120 band powers,
+then importance sampling, since the chains mix slowly towards a small density.
 The same chain with all nuisances held at one value says how much too sure it would be.
 
 Source: Asgari et al. (2021), arXiv:2007.15633 (data, S8 = .759 +.024 -.021 from
@@ -34,6 +35,8 @@ from jaxtyping import Array, Float, Key
 from .._core.errors import DataError, ModelError
 from ..model import Axis, Baseline, Derived, FigureInput, Model, Prior, Study
 from ._band_powers import band_operator
+from ._importance import sharpen
+from ._kcap import compare_with_kcap
 from ._nuts import Budget, nuts
 from ._weak_lensing import Redshifts, make_spectra, omega_m
 
@@ -56,7 +59,8 @@ FIXED = {"ombh2": 0.0224, "h": 0.7, "n_s": 0.97, "A_bary": 2.6}
 NUM_BANDS = 8
 BAND_EDGES = np.geomspace(100.0, 1500.0, NUM_BANDS + 1)
 NUM_THEORIES, NUM_COMPONENTS = 2000, 10  # errors at the data grow by 2 %
-BUDGET = Budget(num_chains=8, num_warmup=300, num_samples=500, max_tree_depth=6)
+BUDGET = Budget(num_chains=8, num_warmup=150, num_samples=250, max_tree_depth=5)
+FIXED_BUDGET = Budget(num_chains=4, num_warmup=150, num_samples=250, max_tree_depth=4)
 PUBLISHED = {"COSEBIs, Asgari et al.": 0.759, "KiDS-SBI": 0.731}
 
 NO_DATA = "kids1000 needs the published data: give --data DIR, which holds kids1000/."
@@ -124,7 +128,7 @@ def read_survey(folder: Path) -> Survey:
         raise ModelError(
             "kids1000 needs the extra of cosmology: pip install 'retrodict[cosmology]'."
         ) from error
-    folder = folder / "kids1000" if (folder / "kids1000").is_dir() else folder
+    folder = data_folder(folder)
     vector, shifts = folder / "bp_with_m_bias.fits", folder / "SOM_cov_multiplied.asc"
     for file in (vector, shifts):
         if not file.is_file():
@@ -145,6 +149,11 @@ def read_survey(folder: Path) -> Survey:
             f"{error}."
         ) from error
     return Survey(values, covariance, Redshifts.fit(z, n), root)
+
+
+def data_folder(folder: Path) -> Path:
+    """Return the part ``kids1000`` of the data folder, which may be given itself."""
+    return folder / "kids1000" if (folder / "kids1000").is_dir() else folder
 
 
 def make_theory(survey: Survey) -> Theory:
@@ -192,8 +201,16 @@ def make_simulator(
     return simulator
 
 
-def make_baseline(survey: Survey, theory: Theory) -> Callable[..., Baseline]:
-    """Return the baseline: the exact posterior, and the claim of fixed nuisances."""
+def make_baseline(
+    survey: Survey, theory: Theory, folder: Path
+) -> Callable[..., Baseline]:
+    """Return the baseline: the exact posterior, and the claim of fixed nuisances.
+
+    Args:
+        survey: The data.
+        theory: ``theta -> band powers``.
+        folder: Holds results of KCAP too, with which the theory is compared.
+    """
     whiten = np.linalg.inv(np.linalg.cholesky(survey.covariance))
     data = whiten @ survey.values
 
@@ -204,11 +221,14 @@ def make_baseline(survey: Survey, theory: Theory) -> Callable[..., Baseline]:
 
     def baseline(key: Key[Array, ""], model: Model) -> Baseline:
         key_all, key_fixed = jr.split(key)
-        found = nuts(key_all, model, log_likelihood, BUDGET)
+        key_chains, key_weights = jr.split(key_all)
+        found = nuts(key_chains, model, log_likelihood, BUDGET)
+        found = sharpen(key_weights, model, log_likelihood, found)
         fixed = fixed_sd(key_fixed, log_likelihood)
         numbers = {"sd of S8, nuisances fixed": fixed} | {
             f"published S8 ({name})": value for name, value in PUBLISHED.items()
         }
+        numbers |= compare_with_kcap(folder)
         return replace(found, diagnostics={**found.diagnostics, **numbers})
 
     return baseline
@@ -223,8 +243,7 @@ def fixed_sd(key: Key[Array, ""], log_likelihood: Callable[[Theta], Array]) -> f
         held = {name: jnp.asarray(value) for name, value in FIXED.items()}
         return log_likelihood({**held, "shifts": jnp.asarray(SHIFT_MEANS), **theta})
 
-    budget = Budget(num_chains=8, num_warmup=200, num_samples=250, max_tree_depth=5)
-    return float(nuts(key, model, held_likelihood, budget).draws["S8"].std())
+    return float(nuts(key, model, held_likelihood, FIXED_BUDGET).draws["S8"].std())
 
 
 def make_triangle(survey: Survey, theory: Theory) -> Callable[..., tuple[str, Any]]:
@@ -306,12 +325,13 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
         lines = zip(PUBLISHED.items(), ("--", ":"), strict=True)
         for (name, value), line in lines:
             axes.axhline(value, color=style.INK, lw=0.9, ls=line, label=name)
-        axes.set(xlabel=r"matter density $\Omega_m$", ylabel="$S_8$")
+        axes.set(xlabel=r"matter density $\Omega_m$", ylabel="clumpiness $S_8$")
         axes.legend(loc="upper right", markerscale=4)
+    chain = " and of the likelihood-based chain (orange)" if inputs.baseline else ""
     caption = (
-        "Clumpiness S8 against the density of matter: posterior draws of the network "
-        "(blue) and of the likelihood-based chain (orange). Lines: published values of "
-        "S8 for the same survey."
+        "Clumpiness S8 against the density of matter Omega_m, both without unit: "
+        f"posterior draws of the network (blue){chain}. Lines: published values of S8 "
+        "for the same survey. The less matter, the more of it must be clumped."
     )
     return caption, figure
 
@@ -354,7 +374,7 @@ def load(folder: Path) -> Study:
     return replace(
         blank,
         model=_model(make_simulator(found, theory), observed),
-        baseline=make_baseline(survey, theory),
+        baseline=make_baseline(survey, theory, data_folder(folder)),
         figures=(make_triangle(survey, theory), contours),
     )
 

@@ -28,6 +28,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
 
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
+from ..simulations import simulate_at
 from ._lorenz96 import (
     NUM_SITES,
     integrate,
@@ -47,6 +48,7 @@ TRUTH = 8.0
 WINDOW = 20.0  # units of time
 INTERVAL = 0.1
 OBSERVED_SEED = 96
+NUM_WINDOWS = 200
 
 DESCRIPTION = """Forty variables on a ring, a toy atmosphere: each is blown along by its
 neighbours, damped, and driven by the same constant forcing F. For F near 8 it is
@@ -152,6 +154,21 @@ def moments(key: Key[Array, ""], F: float) -> dict[str, float]:
     }
 
 
+def measure(key: Key[Array, ""], model: Model, posterior: Any) -> dict[str, float]:
+    """Return how sharp the answer is at F = 8: one window may be a lucky one."""
+    key_simulate, key_draw = jr.split(key)
+    x = simulate_at(key_simulate, model, {"F": np.full(NUM_WINDOWS, TRUTH)})
+    draws = posterior.sample(key_draw, x, 1000)[..., 0]
+    error = draws.mean(1) - TRUTH
+    return {
+        "fresh windows with F = 8": float(len(draws)),
+        "posterior sd of F, mean over windows": float(draws.std(1).mean()),
+        "error of the posterior mean, rms over windows": float(
+            np.sqrt((error**2).mean())
+        ),
+    }
+
+
 def weather(inputs: FigureInput) -> tuple[str, Any]:
     """Draw the observed field: time against the ring."""
     del inputs
@@ -195,6 +212,7 @@ def study() -> Study:
         baseline=baseline,
         axes={"averages": axis},
         figures=(weather,),
+        measure=measure,
         parts={
             "embedding": embedding_study,
             "landscape": landscape_study,

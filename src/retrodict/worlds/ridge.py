@@ -21,15 +21,17 @@ Growth: Linder (2005), astro-ph/0507263, eq. 14; Heath (1977), MNRAS 179.
 """
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
-from matplotlib.figure import Figure
 from scipy.integrate import quad
 from scipy.special import logsumexp
+from scipy.stats import kstest
 
 from .._core.seeds import numpy_generator
 from ..model import Axis, Baseline, Derived, FigureInput, Model, Prior, Study
@@ -51,6 +53,7 @@ F_COVARIANCE = (
     (0.000264615, 0.000662824, 0.00118576),
 )
 GRID = 1500
+NUM_TESTED = 2000
 
 DESCRIPTION = """How strongly do galaxies cluster? Their power spectrum measures how
 much matter fluctuates (sigma_8) times how strongly galaxies trace matter (the bias b):
@@ -141,9 +144,7 @@ def grid_posterior(
 
 def baseline(key: Key[Array, ""], model: Model) -> Baseline:
     """Draw from the exact grid, evenly within its cells."""
-    observed = model.observed
-    series = observed if isinstance(observed, Mapping) else {"spectrum": observed}
-    mass, sigma_8, b = grid_posterior(series)
+    mass, sigma_8, b = grid_posterior(_series(model))
     rng = numpy_generator(key)
     cell = rng.choice(mass.size, 10_000, p=mass.ravel())
     row, column = np.unravel_index(cell, mass.shape)
@@ -155,32 +156,73 @@ def baseline(key: Key[Array, ""], model: Model) -> Baseline:
     return Baseline("exact grid", draws, {"cells": float(mass.size)})
 
 
-def ridge_figure(given: FigureInput) -> tuple[str, Figure]:
+def measure(key: Key[Array, ""], model: Model, posterior: Any) -> dict[str, float]:
+    """Test 2000 draws against the grid, and say how straight the ridge is."""
+    series = _series(model)
+    mass, *centers = grid_posterior(series)
+    draws = posterior.at(model.observed).sample(key, NUM_TESTED)
+    numbers = {}
+    for axis, (name, values) in enumerate(zip(("sigma_8", "b"), centers, strict=True)):
+        half = 0.5 * (values[1] - values[0])
+        edges = np.append(values - half, values[-1] + half)
+        reached = np.append(0.0, np.cumsum(mass.sum(1 - axis)))
+        found = kstest(draws[name], partial(np.interp, xp=edges, fp=reached))
+        numbers[f"KS p of {name} against the grid"] = float(found.pvalue)
+    logs = [np.log(draws[name]) for name in ("sigma_8", "b")]
+    numbers["correlation of log sigma_8 and log b"] = float(np.corrcoef(logs)[0, 1])
+    if "f_sigma_8" in series:
+        alone = grid_posterior({"spectrum": series["spectrum"]})[0].sum(1)
+        sds = [_sd(centers[0], marginal) for marginal in (alone, mass.sum(1))]
+        numbers["sd of sigma_8, spectrum alone over both (grid)"] = sds[0] / sds[1]
+    return numbers
+
+
+def _series(model: Model) -> dict[str, np.ndarray]:
+    observed = model.observed
+    if isinstance(observed, Mapping):
+        return {name: np.asarray(values) for name, values in observed.items()}
+    return {"spectrum": np.asarray(observed)}
+
+
+def _sd(values: Float[np.ndarray, " n"], mass: Float[np.ndarray, " n"]) -> float:
+    mean = mass @ values
+    return float(np.sqrt(mass @ (values - mean) ** 2))
+
+
+def ridge_figure(given: FigureInput) -> tuple[str, Any]:
     """Draw the ridge in logarithms, where it is straight, with its two ends."""
-    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
-    axes = figure.subplots()
+    from ..report.figures import style  # a world is simulated without matplotlib
+
+    clouds = {"network": (style.POSTERIOR, given.draws)}
     if given.baseline is not None:
-        exact = given.baseline.draws
-        axes.plot(exact["sigma_8"], exact["b"], ".", ms=1.5, color="#cf5f12", alpha=0.3)
-    draws = given.draws
-    axes.plot(draws["sigma_8"], draws["b"], ".", ms=1.5, color="#1f5a92", alpha=0.3)
+        clouds["exact grid"] = (style.BASELINE, given.baseline.draws)
+    product = np.median(given.draws["sigma_8"] * given.draws["b"])
     line = np.linspace(*SIGMA_8, 100)
-    axes.plot(line, np.median(draws["sigma_8"] * draws["b"]) / line, color="#1c2733")
-    axes.set(xscale="log", yscale="log", xlim=SIGMA_8, ylim=BIAS)
-    for axis, values in (
-        (axes.xaxis, (0.6, 0.7, 0.8, 0.9, 1.0)),
-        (axes.yaxis, (1, 1.5, 2, 2.5)),
-    ):
-        axis.set_ticks(values, [f"{value:g}" for value in values])
-        axis.set_ticks([], minor=True)
-    axes.set_xlabel(r"$\sigma_8$")
-    axes.set_ylabel("bias $b$")
+    with style.house_style():
+        figure, axes = style.new_axes(5.2, 3.8)
+        for label, (color, draws) in clouds.items():
+            shown = draws["sigma_8"][:3000], draws["b"][:3000]
+            options = {"s": 3, "lw": 0, "alpha": 0.3, "color": color}
+            axes.scatter(*shown, label=label, **options)
+        axes.plot(line, product / line, color=style.INK, label="equal product")
+        axes.set(xscale="log", yscale="log", xlim=SIGMA_8, ylim=BIAS)
+        _plain_ticks(axes.xaxis, (0.6, 0.7, 0.8, 0.9, 1.0))
+        _plain_ticks(axes.yaxis, (1, 1.5, 2, 2.5))
+        axes.set(xlabel=r"$\sigma_8$ (no unit)", ylabel="bias $b$ (no unit)")
+        axes.legend(markerscale=4)
     caption = (
-        "The ridge in logarithmic axes (network blue, exact grid orange): along the "
-        "line the product of both is constant. The axes span the prior. "
+        "How much matter fluctuates (sigma_8) against how strongly galaxies trace it "
+        "(b), in logarithmic axes that span the prior: posterior draws, and the line "
+        "along which the product of both is constant. "
         + what_is_known(prior(), given.draws)
     )
     return caption, figure
+
+
+def _plain_ticks(axis: Any, values: tuple[float, ...]) -> None:
+    """Label a logarithmic axis with these numbers and no others."""
+    axis.set_ticks(values, [f"{value:g}" for value in values])
+    axis.set_ticks([], minor=True)
 
 
 def prior() -> Prior:
@@ -228,6 +270,7 @@ def _study(simulate, observed, axes: Mapping[str, Axis], *, parts) -> Study:
         baseline=baseline,
         axes=axes,
         figures=(ridge_figure,),
+        measure=measure,
         parts=parts,
         minutes=2.0,
     )
