@@ -14,17 +14,11 @@ from ..physics import FieldAnswer, Grid, MapAnswer, Network, Twin, fit_twin
 NUM_DRAWS = 4000
 
 
-def as_baseline(
-    key: Key[Array, ""], answer: FieldAnswer, rivals: tuple[Baseline, ...] = ()
-) -> Baseline:
+def as_baseline(key: Key[Array, ""], answer: FieldAnswer) -> Baseline:
     """Turn the answer of one representation into draws, with its diagnostics."""
     fit = answer.fit
-    return Baseline(
-        answer.method,
-        fit.sample(key, NUM_DRAWS),
-        _diagnostics(fit) | _path(answer),
-        rivals,
-    )
+    numbers = _diagnostics(fit) | _path(answer)
+    return Baseline(answer.method, fit.sample(key, NUM_DRAWS), numbers)
 
 
 def both_fields(
@@ -33,13 +27,44 @@ def both_fields(
     """Return a baseline: the grid's answer, with the network's as its rival."""
 
     def baseline(key: Key[Array, ""], model: Model) -> Baseline:
-        key_grid, key_network = jr.split(key)
         twin = build(model)
-        learned = as_baseline(key_network, fit_twin(twin, "mlp", network=network))
-        solved = fit_twin(twin, "grid", grid=grid)
-        return as_baseline(key_grid, solved, (learned,))
+        learned = fit_twin(twin, "mlp", network=network)
+        return as_rivals(key, model, fit_twin(twin, "grid", grid=grid), learned)
 
     return baseline
+
+
+def as_rivals(
+    key: Key[Array, ""], model: Model, solved: FieldAnswer, learned: FieldAnswer
+) -> Baseline:
+    """Put a network's answer beside a grid's."""
+    key_grid, key_network = jr.split(key)
+    rivals = (as_baseline(key_network, learned),)
+    return beside(as_baseline(key_grid, solved), rivals, model)
+
+
+def beside(exact: Baseline, rivals: tuple[Baseline, ...], model: Model) -> Baseline:
+    """Put rivals beside an answer, each with its distance from it.
+
+    Of every parameter and derived quantity: by how many standard deviations and by how
+    many percent a rival's median is off, and the ratio of its standard deviation.
+    """
+    reference = _every(exact, model)
+    measured = []
+    for rival in rivals:
+        numbers = dict(rival.diagnostics)
+        for name, draws in _every(rival, model).items():
+            middle, sd = np.median(reference[name]), np.std(reference[name])
+            away = float(np.median(draws) - middle)
+            numbers[f"{name} off by (sd)"] = away / float(sd)
+            numbers[f"{name} off by (%)"] = 100 * away / abs(float(middle))
+            numbers[f"{name} width (ratio)"] = float(np.std(draws) / sd)
+        measured.append(Baseline(rival.method, rival.draws, numbers))
+    return Baseline(exact.method, exact.draws, exact.diagnostics, tuple(measured))
+
+
+def _every(answer: Baseline, model: Model) -> dict[str, np.ndarray]:
+    return {**answer.draws, **model.derived(answer.draws)}
 
 
 def _diagnostics(fit: MapAnswer) -> dict[str, float]:
