@@ -81,7 +81,7 @@ def test_the_network_agrees_with_quadrature():
 @pytest.mark.worlds
 @pytest.mark.parametrize("part", ["linear", "constant"])
 def test_all_answers_agree_with_nuts(part):
-    """NUTS has an error of .03 sd in a median: 2 sigma for the grid, which is .05 off."""
+    """A median by NUTS has an error of .03 sd; the grid is .05 off: 2 sigma."""
     study = load_world("beam")
     study = study if part == "linear" else study.parts[part]()
     assert study.baseline is not None
