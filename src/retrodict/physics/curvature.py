@@ -18,13 +18,11 @@ Daxberger et al. (2021), arXiv:2106.14806.
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
 
 from .gauss_newton import GaussNewton, Linear, Task
-from .problem import Objective
 
 
 EXACT_UP_TO = 64  # unknowns; beyond, Gauss-Newton between weights
@@ -77,7 +75,7 @@ def curvature(solver: GaussNewton, z: Float[Array, " total"], task: Task) -> Cur
     objective = solver.objective.on(task.rows)
     dim = objective.problem.dim
     if z.size <= EXACT_UP_TO or not all(objective.normal):
-        return _factor(_square_root(_hessian(objective, z)), dim)
+        return _factor(_square_root(_hessian(solver, z, task)), dim)
     model = solver.linearized(z, task._replace(volume=1.0))
     straight = _factor(_rows(model, dim), dim)
     if not dim:
@@ -125,14 +123,13 @@ def _bent(straight: Curvature, bend: Float[np.ndarray, "dim total"]) -> Curvatur
 
 
 def _hessian(
-    objective: Objective, z: Float[Array, " total"]
+    solver: GaussNewton, z: Float[Array, " total"], task: Task
 ) -> Float[np.ndarray, "total total"]:
     """Difference the exact gradient: second derivatives of a solver compile slowly."""
-    gradient = jax.jit(jax.jacfwd(lambda z: objective.loss(z, 1.0)))
     columns = []
     for index, value in enumerate(np.asarray(z)):
         step = 1e-4 * max(1.0, abs(float(value)))
-        ends = [gradient(z.at[index].add(sign * step)) for sign in (1, -1)]
+        ends = [solver.sloped(z.at[index].add(sign * step), task) for sign in (1, -1)]
         columns.append(np.asarray(ends[0] - ends[1]) / (2 * step))
     matrix = np.stack(columns)
     return (matrix + matrix.T) / 2

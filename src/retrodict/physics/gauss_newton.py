@@ -173,6 +173,7 @@ class GaussNewton:
         self.moved: Any = jax.jit(lambda state, task: self.advance(state, task, CHUNK))
         self.linearized: Any = jax.jit(self.linearize)
         self.bent: Any = jax.jit(self.bend)
+        self.sloped: Any = jax.jit(self.slope)
 
     def init(self, z: Float[Array, " total"], task: Task) -> State:
         """Evaluate the start."""
@@ -213,6 +214,11 @@ class GaussNewton:
         pull = objective.precision * self._pull(z)
         gradient = gradient.at[objective.problem.dim :].add(pull)
         return Linear(residuals, jacobian, rest, gradient)
+
+    def slope(self, z: Float[Array, " total"], task: Task) -> Float[Array, " total"]:
+        """Return the gradient of the negative log-posterior, of any terms."""
+        objective = self.objective.on(task.rows)
+        return jax.jacfwd(lambda z: objective.loss(z, 1.0))(z)
 
     def bend(self, z: Float[Array, " total"], task: Task) -> Float[Array, "dim total"]:
         """Return the parameters' rows of what the Hessian has beside J^T J.
