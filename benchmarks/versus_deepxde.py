@@ -3,8 +3,9 @@
     python benchmarks/versus_deepxde.py heat --repeats 3
     python benchmarks/versus_deepxde.py lorenz --data DIR
 
-DIR holds ``deepxde_Lorenz.npz``. The two take turns; medians are printed. The rival
-runs in an environment of its own (``make bench-deepxde``).
+DIR holds ``deepxde_Lorenz.npz``. The two take turns; medians are printed, times as
+seconds of one processor, compilation included. The rival runs in an environment of its
+own (``make bench-deepxde``).
 """
 
 import argparse

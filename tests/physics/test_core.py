@@ -174,6 +174,34 @@ def test_inferred_noise_scale_matches_the_closed_form_mode():
     assert abs(gradient) < 1e-4
     curvature = 2 * np.sum(y**2) * np.exp(-2 * mode) + 4
     assert answer.normal.covariance[0, 0] == pytest.approx(1 / curvature, rel=1e-4)
+    assert answer.search.steps < 15
+
+
+def test_curvature_of_many_unknowns_is_that_of_few(monkeypatch):
+    """Where the residuals are linear in the weights the large way is exact, too.
+
+    An equation ties the slope to the intercept; Gauss-Newton alone misses a tenth.
+    """
+
+    def tied(theta, weights, row):
+        return dist.Normal(theta["a"] * weights[0] - weights[1], 1e-3), 0.0
+
+    def measured(theta, weights, row):
+        return dist.Normal(weights[0] + weights[1] * row[0], theta["s"]), row[1]
+
+    prior = rd.Prior(a=dist.LogNormal(0.0, 1.0), s=dist.LogNormal(-1.0, 1.0))
+    seen = 0.5 + 0.4 * X + 0.3 * np.cos(9 * X)
+    problem = Problem(
+        [Term("data", measured, (X, seen)), Term("equation", tied)],
+        prior=prior,
+        init=lambda key: jnp.ones(2),
+        weight_scale=10.0,
+    )
+    few = map_fit(problem).normal
+    monkeypatch.setattr("retrodict.physics.curvature.EXACT_UP_TO", 0)
+    many = map_fit(problem).normal
+    np.testing.assert_allclose(many.mean, few.mean, atol=1e-6)
+    np.testing.assert_allclose(many.covariance, few.covariance, rtol=1e-4, atol=1e-7)
 
 
 def test_terms_that_are_not_normal_use_bfgs():

@@ -80,11 +80,13 @@ def test_a_folder_without_the_file_is_refused(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_grid_agrees_with_least_squares_on_real_data(data_dir: Path):
+@pytest.mark.parametrize("field", ["grid", "mlp"])
+def test_both_fields_agree_with_least_squares_on_real_data(data_dir: Path, field):
     study = load_world("heater")
     assert study.load is not None
     model = study.model.observing(study.load(data_dir / "tclab"))
-    fit = fit_twin(heater.twin(model), "grid", grid=heater.GRID).fit
+    options = {"grid": heater.GRID, "network": heater.NETWORK}
+    fit = fit_twin(heater.twin(model), field, **options).fit
 
     def misfit(logs):
         theta = dict(zip(("C_H", "C_S", "U_a", "U_b"), np.exp(logs), strict=True))

@@ -11,7 +11,6 @@ import scipy.integrate
 import scipy.interpolate
 
 from retrodict._core.errors import DataError
-from retrodict.physics import fit_twin
 from retrodict.worlds import load_world, soil
 
 
@@ -81,13 +80,12 @@ def test_a_folder_without_the_file_is_refused(tmp_path: Path):
 @pytest.mark.worlds
 def test_network_and_grid_agree_on_real_soil(data_dir: Path):
     series = soil.read(data_dir)
-    prior = soil.load(data_dir).model.prior
-    twin = soil.twin(series, prior, soil.SENSORS)
-    learned = fit_twin(twin, "mlp", network=soil.NETWORK).fit.theta
-    solved = fit_twin(twin, "grid", grid=soil.GRID).fit.theta
+    fits = soil.Fits(series, soil.load(data_dir).model.prior)
+    learned, solved = fits.of("mlp").fit, fits.of("grid").fit
     for name in ("kappa_5", "kappa_50"):
-        assert float(learned[name]) == pytest.approx(float(solved[name]), rel=0.05)
-    found = soil.errors(series, prior)
+        expected = float(solved.theta[name])
+        assert float(learned.theta[name]) == pytest.approx(expected, rel=0.05)
+    found = fits.errors()
     for field in ("grid", "mlp"):
         assert found[f"rmse_{field}"] <= 0.23
         assert found[f"rmse_30cm_unseen_{field}"] <= 0.25

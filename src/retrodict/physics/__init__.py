@@ -9,6 +9,7 @@ from .fields import apply_mlp, init_mlp
 from .law import Law
 from .map_fit import map_fit
 from .problem import Problem
+from .refitted import Refitted
 from .shooting import Learned, Series, shooting_problem
 from .term import Term
 from .twin import (
@@ -18,6 +19,7 @@ from .twin import (
     Sensor,
     Twin,
     fit_twin,
+    grid_problem,
     network_problem,
 )
 
@@ -30,12 +32,14 @@ __all__ = [
     "MapAnswer",
     "Network",
     "Problem",
+    "Refitted",
     "Sensor",
     "Series",
     "Term",
     "Twin",
     "apply_mlp",
     "fit_twin",
+    "grid_problem",
     "init_mlp",
     "map_fit",
     "network_problem",

@@ -5,23 +5,30 @@ of :math:`H^{-1}` that belongs to them, not the inverse of the block of :math:`H
 read off a QR decomposition of the standardized residuals' Jacobian (rows of the priors
 appended), whose condition number is the square root of that of :math:`H`.
 
-Source: MacKay (1992), Neural Computation 4:448; Gauss-Newton in place of the Hessian
-as in Daxberger et al. (2021), arXiv:2106.14806, but in the coordinates of the whole
-problem, and with the exact Hessian where it is affordable.
+The residuals' own curvature :math:`\sum_i r_i \nabla^2 r_i` is added to
+:math:`J^\top J` where a parameter takes part in it: the residuals of an equation that
+holds closely are small but so is their scale, and their ratio stays (it is the
+equation's Lagrange multiplier). Without it the beam's softer end was 8 % too uncertain.
+Between weights alone it is zero for a field that is linear in them, and left out for
+others.
+
+Source: MacKay (1992), Neural Computation 4:448; Gauss-Newton between weights as in
+Daxberger et al. (2021), arXiv:2106.14806.
 """
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
 
-from .gauss_newton import GaussNewton, Task
-from .problem import Objective
+from .gauss_newton import GaussNewton, Linear, Task
 
 
-EXACT_UP_TO = 64  # unknowns; beyond, the Gauss-Newton matrix
+EXACT_UP_TO = 64  # unknowns; beyond, Gauss-Newton between weights
+# Of the Hessian, in units of the Gauss-Newton matrix: along a bent ridge it can be
+# negative, and a standard deviation is then ten times that of the straight one.
+LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +69,32 @@ def curvature(solver: GaussNewton, z: Float[Array, " total"], task: Task) -> Cur
     """Measure the curvature at a minimum in unconstrained coordinates.
 
     Where the Hessian is not positive definite (no minimum, or a direction that nothing
-    determines) its eigenvalues are kept above 1e-12 of the largest.
+    determines) its eigenvalues are kept above 1e-12 of the largest, or above a
+    hundredth of the Gauss-Newton matrix.
     """
     objective = solver.objective.on(task.rows)
-    dim, total = objective.problem.dim, z.size
-    if total <= EXACT_UP_TO or not all(objective.normal):
-        rows = _square_root(_hessian(objective, z))
-    else:
-        model = solver.linearized(z, task._replace(volume=1.0))
-        rest = np.asarray(model.rest)
-        head = np.zeros((dim, total))
-        head[:, :dim] = _square_root(rest[:dim, :dim])
-        tail = np.diag(np.sqrt(np.diag(rest)))[dim:]
-        rows = np.concatenate([np.asarray(model.jacobian), head, tail])
+    dim = objective.problem.dim
+    if z.size <= EXACT_UP_TO or not all(objective.normal):
+        return _factor(_square_root(_hessian(solver, z, task)), dim)
+    model = solver.linearized(z, task._replace(volume=1.0))
+    straight = _factor(_rows(model, dim), dim)
+    if not dim:
+        return straight
+    bend = np.array(solver.bent(z, task))
+    bend[:, :dim] -= np.asarray(model.rest)[:dim, :dim]
+    return _bent(straight, bend)
+
+
+def _rows(model: Linear, dim: int) -> Float[np.ndarray, "rows total"]:
+    """Return rows whose products with each other are the Gauss-Newton matrix."""
+    rest = np.asarray(model.rest)
+    head = np.zeros((dim, len(rest)))
+    head[:, :dim] = _square_root(rest[:dim, :dim])
+    tail = np.diag(np.sqrt(np.diag(rest)))[dim:]
+    return np.concatenate([np.asarray(model.jacobian), head, tail])
+
+
+def _factor(rows: Float[np.ndarray, "rows total"], dim: int) -> Curvature:
     ordered = np.roll(rows, -dim, axis=1)
     scale = 1 / np.maximum(np.linalg.norm(ordered, axis=0), 1e-150)
     root = np.asarray(np.linalg.qr(ordered * scale, mode="r"))
@@ -85,15 +105,31 @@ def curvature(solver: GaussNewton, z: Float[Array, " total"], task: Task) -> Cur
     return Curvature(root, scale, dim)
 
 
+def _bent(straight: Curvature, bend: Float[np.ndarray, "dim total"]) -> Curvature:
+    r"""Add to :math:`R^\top R` what the parameters' rows of the Hessian have beyond it.
+
+    As :math:`R^\top (1 + R^{-\top} S R^{-1}) R`, whose middle is well conditioned.
+    """
+    root, dim = straight.root, straight.dim
+    added = np.zeros_like(root)
+    added[-dim:] = np.roll(bend, -dim, axis=1)
+    added[:-dim, -dim:] = added[-dim:, :-dim].T
+    added *= straight.scale[:, None] * straight.scale
+    half = scipy.linalg.solve_triangular(root, added, trans=1)
+    middle = scipy.linalg.solve_triangular(root, half.T, trans=1)
+    values, vectors = np.linalg.eigh(np.eye(len(root)) + (middle + middle.T) / 2)
+    turned = np.sqrt(np.maximum(values, LEAST_SHARE))[:, None] * vectors.T
+    return Curvature(np.linalg.qr(turned @ root, mode="r"), straight.scale, dim)
+
+
 def _hessian(
-    objective: Objective, z: Float[Array, " total"]
+    solver: GaussNewton, z: Float[Array, " total"], task: Task
 ) -> Float[np.ndarray, "total total"]:
     """Difference the exact gradient: second derivatives of a solver compile slowly."""
-    gradient = jax.jit(jax.jacfwd(lambda z: objective.loss(z, 1.0)))
     columns = []
     for index, value in enumerate(np.asarray(z)):
         step = 1e-4 * max(1.0, abs(float(value)))
-        ends = [gradient(z.at[index].add(sign * step)) for sign in (1, -1)]
+        ends = [solver.sloped(z.at[index].add(sign * step), task) for sign in (1, -1)]
         columns.append(np.asarray(ends[0] - ends[1]) / (2 * step))
     matrix = np.stack(columns)
     return (matrix + matrix.T) / 2

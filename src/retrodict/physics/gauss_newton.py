@@ -172,6 +172,8 @@ class GaussNewton:
         self.started: Any = jax.jit(self.init)
         self.moved: Any = jax.jit(lambda state, task: self.advance(state, task, CHUNK))
         self.linearized: Any = jax.jit(self.linearize)
+        self.bent: Any = jax.jit(self.bend)
+        self.sloped: Any = jax.jit(self.slope)
 
     def init(self, z: Float[Array, " total"], task: Task) -> State:
         """Evaluate the start."""
@@ -207,11 +209,31 @@ class GaussNewton:
         """Linearize the residuals and expand the rest to second order."""
         objective = self.objective.on(task.rows)
         jacobian, residuals = objective.jacobian(z), self._residuals(z, task)
-        rest, slope = _curvature_of_rest(objective, z, task.volume)
+        rest, slope = _curvature_of_rest(objective, z, residuals, task.volume)
         gradient = jacobian.T @ residuals + slope
         pull = objective.precision * self._pull(z)
         gradient = gradient.at[objective.problem.dim :].add(pull)
         return Linear(residuals, jacobian, rest, gradient)
+
+    def slope(self, z: Float[Array, " total"], task: Task) -> Float[Array, " total"]:
+        """Return the gradient of the negative log-posterior, of any terms."""
+        objective = self.objective.on(task.rows)
+        return jax.jacfwd(lambda z: objective.loss(z, 1.0))(z)
+
+    def bend(self, z: Float[Array, " total"], task: Task) -> Float[Array, "dim total"]:
+        """Return the parameters' rows of what the Hessian has beside J^T J.
+
+        That is, the curvature of the residuals times their size, and of the rest, for
+        the density of the unconstrained coordinates.
+        """
+        objective = self.objective.on(task.rows)
+        now = objective.residuals(z)
+
+        def beside(z: Array) -> Array:
+            return jnp.dot(now, objective.residuals(z)) + objective.rest(z, 1.0)
+
+        directions = jnp.eye(objective.problem.dim, z.size)
+        return jax.vmap(lambda d: jax.jvp(jax.grad(beside), (z,), (d,))[1])(directions)
 
     def _step(self, state: State, task: Task) -> State:
         # Linearized anew after a step that failed, too: the program is half as large
@@ -287,9 +309,16 @@ class GaussNewton:
 
 
 def _curvature_of_rest(
-    objective: Objective, z: Float[Array, " total"], volume: float | Array
+    objective: Objective,
+    z: Float[Array, " total"],
+    residuals: Float[Array, " num_residuals"],
+    volume: float | Array,
 ) -> tuple[Float[Array, "total total"], Float[Array, " total"]]:
-    """Return the Hessian of the remainder and of the weights' prior, and its slope."""
+    """Return the Hessian of the remainder and of the weights' prior, and its slope.
+
+    The curvature that residuals owe to unknown scales counts too: without it a step
+    towards the scale of the noise is twice too long, and the search swings.
+    """
     dim = objective.problem.dim
     matrix = jnp.diag(jnp.concatenate([jnp.zeros(dim), objective.precision]))
     slope = jnp.zeros(z.size)
@@ -297,9 +326,13 @@ def _curvature_of_rest(
     def rest(u: Array) -> Array:
         return objective.rest(jnp.concatenate([u, z[dim:]]), volume)
 
+    def curved(u: Array) -> Array:
+        whole = jnp.concatenate([u, z[dim:]])
+        return objective.rest(whole, volume) + objective.of_scales(whole, residuals)
+
     if dim:
         slope = slope.at[:dim].set(jax.jacfwd(rest)(z[:dim]))
-        hessian = jax.jacfwd(jax.jacfwd(rest))(z[:dim])
+        hessian = jax.jacfwd(jax.jacfwd(curved))(z[:dim])
         matrix = matrix.at[:dim, :dim].set(_positive_part(hessian))
     return matrix, slope
 

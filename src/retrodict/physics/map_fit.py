@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from .._core.compilation import use_compilation_cache
 from .._core.errors import ModelError
-from .._core.progress import progress
+from .._core.progress import Progress, progress
 from .._core.seeds import check_seed, stream_key
 from ..model import Space
 from .answer import MapAnswer, Search, Waypoint
@@ -107,7 +108,7 @@ def map_fit(
                 rows=[t.rows for t in stage(*objective.split(z)).terms]
             )
         found = climb.run(z, task)
-        center, shape = _laplace(climb, found, task)
+        center, shape = laplace(climb, found, task)
         ensemble = _ensemble(key, climb.solver, found.z, task, members)
         posterior = NormalInSpace(*_moments(problem, center, shape, ensemble))
         path.append(Waypoint(center[: problem.dim], shape.covariance, found.converged))
@@ -118,10 +119,17 @@ def map_fit(
 
 @dataclass(frozen=True, eq=False)
 class Climb:
-    """The way to a maximum: Gauss-Newton for squares, BFGS for anything else."""
+    """The way to a maximum: Gauss-Newton for squares, BFGS for anything else.
+
+    Attributes:
+        solver: Gauss-Newton, compiled once.
+        squares: Whether it serves.
+        shown: Whether a bar is shown.
+    """
 
     solver: GaussNewton
     squares: bool
+    shown: bool = True
 
     def run(self, z: Float[Array, " total"], task: Task) -> Search:
         """Search from ``z``."""
@@ -133,7 +141,8 @@ class Climb:
 
             z, converged, steps = bfgs(loss, z, int(task.max_steps))
             return Search(np.asarray(z), converged, steps)
-        with progress("Fitting", total=int(task.max_steps)) as bar:
+        bars = progress("Fitting", total=int(task.max_steps))
+        with bars if self.shown else nullcontext(Progress()) as bar:
             state = search(self.solver, z, task, bar)
         converged = bool(self.solver.converged(state, task))
         return Search(np.asarray(state.z), converged, int(state.steps))
@@ -145,7 +154,7 @@ def _waypoint(climb: Climb, found: Search, task: Task) -> Waypoint:
     return Waypoint(found.z[:dim], shape.covariance, found.converged)
 
 
-def _laplace(
+def laplace(
     climb: Climb, found: Search, task: Task
 ) -> tuple[Float[np.ndarray, " total"], Curvature]:
     """Return the mode in unconstrained coordinates and the curvature there."""

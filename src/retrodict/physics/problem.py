@@ -243,6 +243,29 @@ class Objective:
         found = without_unused(lambda z: jnp.sum(self._over_rows(term, z)[1]), z)
         return jnp.zeros(()) if found is None else found  # a constant of the loss
 
+    def of_scales(
+        self, z: Float[Array, " total"], residuals: Float[Array, " num_residuals"]
+    ) -> Float[Array, ""]:
+        r"""Return a function whose Hessian is what unknown scales add to J^T J.
+
+        :math:`\sum_i r_i^2 (d_i^2/2 - d_i)` with :math:`d_i` the change of
+        :math:`\log\sigma_i` from its value at ``z``: zero, but its second derivatives
+        are not.
+        """
+        total, done = jnp.zeros(()), 0
+        for term in self._normal_terms:
+            size = jax.eval_shape(lambda z, t=term: self._over_rows(t, z)[1], z).size
+            squares, done = residuals[done : done + size] ** 2, done + size
+
+            def summed(z: Array, term: Term = term, squares: Array = squares) -> Array:
+                scales = self._over_rows(term, z)[1].reshape(-1)
+                change = scales - jax.lax.stop_gradient(scales)
+                return jnp.dot(squares, change**2 / 2 - change)
+
+            found = without_unused(summed, z)
+            total += jnp.zeros(()) if found is None else found
+        return total
+
     def _log_volume(self, z: Array) -> Array:
         if self.problem.prior is None:
             return jnp.zeros(())

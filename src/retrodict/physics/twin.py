@@ -258,27 +258,28 @@ def network_problem(
 
 
 def grid_problem(twin: Twin, grid: Grid) -> Problem:
-    """Write a twin as a problem over parameters alone, the equation solved."""
+    """Write a twin as a problem over parameters alone, the equation solved.
+
+    What was measured is the one row of its one term.
+    """
     solve = _solver(twin, grid)
-    terms = []
     points = [twin.points(sensor) for sensor in twin.sensors]
     ends = np.cumsum([len(p) for p in points])[:-1]
 
     def misfits(theta: Any, weights: Any, row: Any) -> Any:
-        del weights, row
+        del weights
         parts = jnp.split(solve(theta, np.concatenate(points)), ends)
-        seen, scales, values = [], [], []
+        seen, scales = [], []
         for sensor, u in zip(twin.sensors, parts, strict=True):
             value = jax.vmap(sensor.observe)(u)
             scale = jnp.broadcast_to(_scale(sensor.sigma, theta), value.shape)
             seen.append(value.reshape(-1))
             scales.append(scale.reshape(-1))
-            values.append(np.asarray(sensor.values, float).reshape(-1))
-        law = dist.Normal(jnp.concatenate(seen), jnp.concatenate(scales))
-        return law, np.concatenate(values)
+        return dist.Normal(jnp.concatenate(seen), jnp.concatenate(scales)), row
 
-    terms.append(Term("data", misfits))
-    return Problem(terms, prior=twin.prior, start=twin.start)
+    values = [np.asarray(sensor.values, float).reshape(-1) for sensor in twin.sensors]
+    term = Term("data", misfits, np.concatenate(values)[None])
+    return Problem([term], prior=twin.prior, start=twin.start)
 
 
 def _fit_network(twin: Twin, settings: Network, seed: int) -> FieldAnswer:

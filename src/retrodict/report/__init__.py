@@ -5,6 +5,7 @@ Importing this package does not import matplotlib.
 
 from .assemble import report_content
 from .content import ReportContent
+from .fitted import fit_content
 from .page import render, write_report
 from .result import Result
 from .samples import write_samples
@@ -13,6 +14,7 @@ from .samples import write_samples
 __all__ = [
     "ReportContent",
     "Result",
+    "fit_content",
     "render",
     "report_content",
     "write_report",

@@ -12,19 +12,14 @@ from ..physics import FieldAnswer, Grid, MapAnswer, Network, Twin, fit_twin
 
 
 NUM_DRAWS = 4000
+ORDER = ("NPE", "NUTS", "grid", "network")  # of colors, the same in every figure
 
 
-def as_baseline(
-    key: Key[Array, ""], answer: FieldAnswer, rivals: tuple[Baseline, ...] = ()
-) -> Baseline:
+def as_baseline(key: Key[Array, ""], answer: FieldAnswer) -> Baseline:
     """Turn the answer of one representation into draws, with its diagnostics."""
     fit = answer.fit
-    return Baseline(
-        answer.method,
-        fit.sample(key, NUM_DRAWS),
-        _diagnostics(fit) | _path(answer),
-        rivals,
-    )
+    numbers = _diagnostics(fit) | _path(answer)
+    return Baseline(answer.method, fit.sample(key, NUM_DRAWS), numbers)
 
 
 def both_fields(
@@ -33,13 +28,44 @@ def both_fields(
     """Return a baseline: the grid's answer, with the network's as its rival."""
 
     def baseline(key: Key[Array, ""], model: Model) -> Baseline:
-        key_grid, key_network = jr.split(key)
         twin = build(model)
-        learned = as_baseline(key_network, fit_twin(twin, "mlp", network=network))
-        solved = fit_twin(twin, "grid", grid=grid)
-        return as_baseline(key_grid, solved, (learned,))
+        learned = fit_twin(twin, "mlp", network=network)
+        return as_rivals(key, model, fit_twin(twin, "grid", grid=grid), learned)
 
     return baseline
+
+
+def as_rivals(
+    key: Key[Array, ""], model: Model, solved: FieldAnswer, learned: FieldAnswer
+) -> Baseline:
+    """Put a network's answer beside a grid's."""
+    key_grid, key_network = jr.split(key)
+    rivals = (as_baseline(key_network, learned),)
+    return beside(as_baseline(key_grid, solved), rivals, model)
+
+
+def beside(exact: Baseline, rivals: tuple[Baseline, ...], model: Model) -> Baseline:
+    """Put rivals beside an answer, each with its distance from it.
+
+    Of every parameter and derived quantity: by how many standard deviations and by how
+    many percent a rival's median is off, and the ratio of its standard deviation.
+    """
+    reference = _every(exact, model)
+    measured = []
+    for rival in rivals:
+        numbers = dict(rival.diagnostics)
+        for name, draws in _every(rival, model).items():
+            middle, sd = np.median(reference[name]), np.std(reference[name])
+            away = float(np.median(draws) - middle)
+            numbers[f"{name} off by (sd)"] = away / float(sd)
+            numbers[f"{name} off by (%)"] = 100 * away / abs(float(middle))
+            numbers[f"{name} width (ratio)"] = float(np.std(draws) / sd)
+        measured.append(Baseline(rival.method, rival.draws, numbers))
+    return Baseline(exact.method, exact.draws, exact.diagnostics, tuple(measured))
+
+
+def _every(answer: Baseline, model: Model) -> dict[str, np.ndarray]:
+    return {**answer.draws, **model.derived(answer.draws)}
 
 
 def _diagnostics(fit: MapAnswer) -> dict[str, float]:
@@ -90,19 +116,20 @@ def answers_figure(
     if baseline is not None:
         sources |= {b.method: b.draws for b in (baseline, *baseline.rivals)}
     with style.house_style():
-        figure = style.new_figure(7.0, 0.6 + 0.75 * len(labels))
+        size = (7.2, 0.6 + 0.8 * len(labels))
+        figure = style.new_figure(*size, layout="constrained")
         axes = np.atleast_1d(figure.subplots(len(labels), 1))
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
-            for row, draws in enumerate(sources.values()):
+            for row, (method, draws) in enumerate(sources.items()):
                 low, middle, high = np.quantile(draws[name], [0.05, 0.5, 0.95])
-                color = style.CYCLE[row]
+                color = _color(method)
                 axis.plot([low, high], [-row, -row], color=color, lw=2)
                 axis.plot(middle, -row, "o", color=color, ms=4)
             axis.set(ylim=(-len(sources) + 0.4, 0.6), yticks=[], ylabel="")
             axis.set_title(label)
         handles = [
-            axes[0].plot([], [], "o-", color=style.CYCLE[row], label=method)[0]
-            for row, method in enumerate(sources)
+            axes[0].plot([], [], "o-", color=_color(method), label=method)[0]
+            for method in sources
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(sources))
     caption = "Median and 90 % interval of every method for the same data. " + note
@@ -110,6 +137,13 @@ def answers_figure(
         names = ", ".join(unidentified(baseline))
         caption += f" Not determined by these data: {names}."
     return caption, figure
+
+
+def _color(method: str) -> str:
+    from ..report.figures import style
+
+    word = next((w for w in ORDER if method.startswith(w)), ORDER[0])
+    return style.CYCLE[ORDER.index(word)]
 
 
 def sweep_figure(
@@ -133,7 +167,7 @@ def sweep_figure(
     first = next(iter(labels))
     words = [k.split()[-1] for k in network.diagnostics if k.startswith(f"{first} at ")]
     with style.house_style():
-        figure = style.new_figure(7.2, 2.6)
+        figure = style.new_figure(7.2, 2.8, layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(labels)))
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
             x = [float(word) * scale for word in words]
@@ -142,10 +176,12 @@ def sweep_figure(
                 for k in ("low", "at", "high")
             )
             bars = np.stack([at - low, high - at])
-            axis.errorbar(x, at, bars, fmt="o", color=style.CYCLE[2], ms=4, capsize=2)
+            axis.errorbar(
+                x, at, bars, fmt="o", color=_color("network"), ms=4, capsize=2
+            )
             ends = np.quantile(grid.draws[name], [0.16, 0.5, 0.84])
-            axis.axhspan(ends[0], ends[2], color=style.CYCLE[1], alpha=0.2, lw=0)
-            axis.axhline(ends[1], color=style.CYCLE[1])
+            axis.axhspan(ends[0], ends[2], color=_color("grid"), alpha=0.2, lw=0)
+            axis.axhline(ends[1], color=_color("grid"))
             axis.set(xscale="log", xlabel=f"scale of the residual ({unit})")
             axis.invert_xaxis()
             axis.set_title(label)

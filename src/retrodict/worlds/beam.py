@@ -32,7 +32,7 @@ from jaxtyping import Array, Float, Key
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
 from ..physics import Grid, Network, Sensor, Twin
 from ._nuts import Budget, nuts
-from ._twin import answers_figure, both_fields, sweep_figure
+from ._twin import answers_figure, beside, both_fields, sweep_figure
 
 
 Theta = Mapping[str, Array]
@@ -153,10 +153,7 @@ def baseline(key: Key[Array, ""], model: Model) -> Baseline:
 
     exact = nuts(key_nuts, model, log_likelihood, Budget(num_samples=1500))
     fields = both_fields(twin, NETWORK, GRID)(key_fields, model)
-    solved = Baseline(fields.method, fields.draws, fields.diagnostics)
-    return Baseline(
-        exact.method, exact.draws, exact.diagnostics, (solved, *fields.rivals)
-    )
+    return beside(exact, (fields, *fields.rivals), model)
 
 
 def all_answers(inputs: FigureInput) -> tuple[str, Any]:

@@ -206,7 +206,7 @@ def in_step(inputs: FigureInput) -> tuple[str, Any]:
             combined = {"A": combination_a(theta), "B": combination_b(theta)}
         found.append(draws | {k: np.asarray(v) for k, v in combined.items()})
     with style.house_style():
-        figure = style.new_figure(7.2, 2.4)
+        figure = style.new_figure(7.2, 2.6, layout="constrained")
         for axis, (name, label) in zip(
             figure.subplots(1, 3), labels.items(), strict=True
         ):
