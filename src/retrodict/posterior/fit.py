@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-import jax.random as jr
 import numpy as np
 
 from .._core.compilation import use_compilation_cache
@@ -14,21 +13,19 @@ from ..estimators import Affine, fit_scalers
 from ..model import complete_structures
 from ..simulations import Simulations, as_series
 from ..training import (
-    Race,
     Settings,
     Trained,
     candidate_settings,
     checkpointing,
     default_settings,
-    race,
 )
+from .contest import train_best
 from .network import Network
-from .packed import leading, standardized
+from .packed import leading
 from .posterior import Posterior
 from .provenance import provenance, say_failures
 from .record import Record, XSpec
-from .screened import screen
-from .synthetic import Pairs, can_synthesize, learn_likelihood, race_synthetic
+from .synthetic import Pairs
 from .typical import fit_typical
 
 
@@ -83,15 +80,10 @@ def fit(
     use_compilation_cache()
     key = stream_key(check_seed(seed), "fit")
     good = simulations.ok()
-    _check_failures(simulations)
+    _check_usable(simulations)
     facts = provenance(simulations)
     say_failures(facts)
     model, space = simulations.model, simulations.model.targets
-    if len(good) < MIN_SIMULATIONS:
-        raise DataError(
-            f"simulations: Expected at least {MIN_SIMULATIONS} that can be used; got "
-            f"{len(good)}. Simulate more."
-        )
     u = space.unconstrain(good.targets)
     scale = Affine.fit(u)
     _check_varying(scale, space.names)
@@ -101,23 +93,18 @@ def fit(
     scalers = fit_scalers(leading(series), structure)
     candidates = settings or _candidates(len(good), u.shape[1], effort, num_members)
     pairs = Pairs(scale.apply(u).astype(np.float32), series, scale, scalers)
-    search = settings is None and effort == "auto"
-    complete = len(good) == len(simulations)  # the prior is that of the pairs
     with checkpointing(checkpoint):
-        races, pairs = _race(key, pairs, candidates, structure, search=search)
-        parts: list[Any] = [*races]
-        if search and complete and can_synthesize(pairs):
-            first = min(races, key=lambda one: one.score)
-            likelihood = learn_likelihood(jr.fold_in(key, 1), pairs, first.held_out)
-            key_pairs = jr.fold_in(key, 2)
-            races.append(race_synthetic(key_pairs, model, pairs, first, likelihood))
-            parts += [likelihood, races[-1]]
-        trained = min(races, key=lambda one: one.score).finish()
-    seconds = {k: sum(getattr(p, k) for p in parts) for k in ("compile_s", "train_s")}
-    trained = dataclasses.replace(trained, **seconds)
-    curves = _curves(
-        trained, float(np.log(scale.scale).sum() + space.log_det(u).mean())
-    )
+        trained, pairs = train_best(
+            key,
+            model,
+            pairs,
+            candidates,
+            structure,
+            search=settings is None and effort == "auto",
+            synthesize=len(good) == len(simulations),  # else they have another prior
+        )
+    shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
+    curves = _curves(trained, shift)
     record = Record(
         **facts,
         **curves,
@@ -125,18 +112,13 @@ def fit(
         prior_mean=good.targets.mean(0),
         prior_sd=good.targets.std(0),
     )
-    x_spec = XSpec(
-        shapes=shapes,
-        single=not isinstance(good.x, dict),
-        structure=structure,
-    )
+    single = not isinstance(good.x, dict)
+    x_spec = XSpec(shapes=shapes, single=single, structure=structure)
     network = Network(
         trained.members, trained.settings, space, x_spec, pairs.scalers, scale
     )
-    key_reference = stream_key(seed, "reference")
-    reference = fit_typical(
-        key_reference, network, leading(series), trained.held_out[0]
-    )
+    key = stream_key(seed, "reference")
+    reference = fit_typical(key, network, leading(series), trained.held_out[0])
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     examples = (preview, good.targets[:8])
     return Posterior(network, reference, record, examples)
@@ -151,20 +133,6 @@ def _candidates(
         return (default_settings(count, dim, num_members=num_members or 1),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count)
-
-
-def _race(
-    key: Any, pairs: Pairs, candidates: Any, structure: Any, *, search: bool
-) -> tuple[list[Race], Pairs]:
-    """Train on all entries of x and, in a search, on those that say something."""
-    z = standardized(pairs.scalers, pairs.x)
-    whole = race(key, pairs.value, z, candidates, structure=structure)
-    fewer = screen(pairs) if search else None
-    if fewer is None:
-        return [whole], pairs
-    fewer_z = standardized(fewer.scalers, pairs.x)
-    other = race(key, pairs.value, fewer_z, candidates)
-    return [whole, other], fewer if other.score < whole.score else pairs
 
 
 def _curves(trained: Trained, shift: float) -> dict[str, Any]:
@@ -187,7 +155,7 @@ def not_nats(settings: Settings) -> bool:
     return settings.density == "flow_matching"
 
 
-def _check_failures(simulations: Simulations) -> None:
+def _check_usable(simulations: Simulations) -> None:
     failed = 1 - simulations.num_ok / len(simulations)
     if failed > MAX_FAILED_FRACTION:
         raise DataError(
@@ -195,6 +163,11 @@ def _check_failures(simulations: Simulations) -> None:
             f"most {MAX_FAILED_FRACTION:.0%}. What is left would describe another "
             "prior: mend the simulator, or narrow the prior to where it runs "
             "(retrodict.restrict)."
+        )
+    if simulations.num_ok < MIN_SIMULATIONS:
+        raise DataError(
+            f"simulations: Expected at least {MIN_SIMULATIONS} that can be used; got "
+            f"{simulations.num_ok}. Simulate more."
         )
 
 

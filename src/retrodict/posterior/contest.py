@@ -1,0 +1,63 @@
+"""Train in a few ways, and finish the one that predicts held-out theta best.
+
+On the simulations as they are; without entries of x that say nothing; and with pairs
+from a learned likelihood. Only the winner's ensemble is trained whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax.random as jr
+from jaxtyping import Array, Key
+
+from ..model import Model, Structure
+from ..training import Race, Settings, Trained, race
+from .packed import standardized
+from .screened import screen
+from .synthetic import Pairs, can_synthesize, learn_likelihood, race_synthetic
+
+
+def train_best(
+    key: Key[Array, ""],
+    model: Model,
+    pairs: Pairs,
+    candidates: Settings | Sequence[Settings],
+    structure: Mapping[str, Structure],
+    *,
+    search: bool,
+    synthesize: bool,
+) -> tuple[Trained, Pairs]:
+    """Return the trained ensemble, and the simulations as its networks see them.
+
+    Args:
+        key: PRNG key.
+        model: The prior that synthetic theta are drawn from.
+        pairs: The simulations.
+        candidates: Schedules to race, or the only one.
+        structure: What the axes of the series mean.
+        search: Whether other ways are tried than the plain one.
+        synthesize: Whether synthetic pairs may be among them.
+    """
+    z = standardized(pairs.scalers, pairs.x)
+    races = [race(key, pairs.value, z, candidates, structure=structure)]
+    fewer = screen(pairs) if search else None
+    if fewer is not None:
+        z = standardized(fewer.scalers, pairs.x)
+        races.append(race(key, pairs.value, z, candidates))
+        if races[1].score < races[0].score:
+            pairs = fewer
+    parts: list[Any] = [*races]
+    if search and synthesize and can_synthesize(pairs):
+        first = _best(races)
+        likelihood = learn_likelihood(jr.fold_in(key, 1), pairs, first.held_out)
+        key_pairs = jr.fold_in(key, 2)
+        races.append(race_synthetic(key_pairs, model, pairs, first, likelihood))
+        parts += [likelihood, races[-1]]
+    trained = _best(races).finish()
+    seconds = {k: sum(getattr(p, k) for p in parts) for k in ("compile_s", "train_s")}
+    return replace(trained, **seconds), pairs
+
+
+def _best(races: Sequence[Race]) -> Race:
+    return min(races, key=lambda one: one.score)
