@@ -24,14 +24,19 @@ from ..simulations import Simulations, simulate
 class Answer(Protocol):
     """What a method has learned: a posterior for any observation.
 
-    Attributes:
-        train_s: Seconds of training, without compilation and simulation. Read after
-            sampling, so that a method may train when it sees the observations.
-        compile_s: Seconds of compilation, likewise.
+    The seconds are read after sampling, so that a method may train when it sees the
+    observations.
     """
 
-    train_s: float
-    compile_s: float
+    @property
+    def train_s(self) -> float:
+        """Seconds of training, without compilation and simulation."""
+        ...
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds of compilation."""
+        ...
 
     def sample(
         self, key: Key[Array, ""], xs: np.ndarray, num_samples: int
@@ -145,7 +150,7 @@ class InRounds:
                 num_simulations=self._per_round,
                 simulations=self._sims,
                 seed=self._seed,
-                effort=self._effort,
+                effort="fast" if self._effort == "fast" else "auto",
             )
         return self._found[name]
 

@@ -100,13 +100,15 @@ def refine_in_rounds(
     key = stream_key(check_seed(seed), "rounds")
     pool = [] if simulations is None else [simulations.ok()]
     answer: Any = posterior
-    region, masses, spent, records = None, [], 0, []
+    regions: list[Region] = []
+    spent, records = 0, []
     for number in range(rounds):
-        found = _region(jr.fold_in(key, number), answer, model.prior, x_obs, region)
-        before = 1.0 if region is None else region.mass
-        last = number == rounds - 1 or found.mass > SHRINKS * before
-        region = found
-        masses.append(region.mass)
+        within = regions[-1] if regions else None
+        key_round = jr.fold_in(key, number)
+        region = _region(key_round, answer, model.prior, x_obs, within)
+        before = 1.0 if within is None else within.mass
+        last = number == rounds - 1 or region.mass > SHRINKS * before
+        regions.append(region)
         cut = model.with_prior(model.prior.restricted(region))
         count = num_simulations * (rounds - number if last else 1)
         fresh = simulate(cut, count, seed=seed, stream=f"round {number}")
@@ -126,10 +128,10 @@ def refine_in_rounds(
     records.append(trained.record)
     best = refine_by_likelihood(trained, data) if can_refine(data) else trained
     return Sequential(
-        Restricted(best, region),
+        Restricted(best, regions[-1]),
         x_obs,
         data,
-        tuple(masses),
+        tuple(region.mass for region in regions),
         spent,
         train_s=sum(record.train_s for record in records),
         compile_s=sum(record.compile_s for record in records),

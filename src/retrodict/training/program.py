@@ -134,11 +134,11 @@ def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]])
     return jax.jit(validation).lower(*arguments).compile(compiler_options=_options())
 
 
-def _options() -> dict[str, int] | None:
+def _options() -> dict[str, str | bool] | None:
     """Compile for less long on a CPU: higher levels made no step faster."""
     if jax.default_backend() != "cpu":
         return None
-    return {"xla_backend_optimization_level": 1}
+    return {"xla_backend_optimization_level": "1"}
 
 
 def run_epoch(

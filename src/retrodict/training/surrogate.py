@@ -95,7 +95,7 @@ def fit_surrogate(
         key_train,
         coordinates.astype(np.float32),
         {"theta": value},
-        settings or _candidates(*x.shape, num_members),
+        settings or _candidates(len(x), x.shape[1], num_members),
     )
     return Surrogate(trained.members, columns, trained.compile_s, trained.train_s)
 
