@@ -163,6 +163,19 @@ class Refined:
         """The same for every call: a density is a function of theta and x."""
         return stream_key(0, "evidence")
 
+    def log_joint(
+        self, theta: Any, xs: Any
+    ) -> Float[np.ndarray, "num_observations num_samples"]:
+        """Return log p(theta) + log l(x | theta): the refined density but for Z.
+
+        Args:
+            theta: ``(num_observations, num_samples, theta_dim)``.
+            xs: Observations, as in :meth:`sample`.
+        """
+        theta = np.asarray(theta, np.float64)
+        rows = zip(theta, self._coordinates(xs), strict=True)
+        return np.array([self._joint(some, row) for some, row in rows])
+
     def _weighted(self, key, xs, num_proposals):
         """Yield proposals of each observation with their log-weights."""
         rows = self._coordinates(xs)

@@ -187,12 +187,7 @@ def reweighted(
         True
     """
     if isinstance(likelihood, Refined):
-        key = stream_key(seed, "evidence")
-
-        def learned(theta: np.ndarray, xs: Any) -> np.ndarray:
-            return np.asarray(likelihood.densities(theta, xs, key)["refined"])
-
-        return Reweighted(posterior, learned, num_proposals, seed)
+        return Reweighted(posterior, likelihood.log_joint, num_proposals, seed)
     return Reweighted(posterior, _exact(model, likelihood), num_proposals, seed)
 
 
