@@ -334,8 +334,8 @@ def _split(key: Key[Array, ""], count: int, held: int) -> Split:
 
 
 def _num_threads() -> int:
-    """One thread a core on the CPU; an accelerator runs one program at a time."""
-    if jax.default_backend() != "cpu":
+    """One thread a core on the CPU; several devices work on one member at a time."""
+    if jax.default_backend() != "cpu" or jax.local_device_count() > 1:
         return 1
     if hasattr(os, "sched_getaffinity"):  # Linux: what this process may use
         return len(os.sched_getaffinity(0))

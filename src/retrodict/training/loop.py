@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from .member import Member
 from .program import (
@@ -174,10 +174,11 @@ def train_member(
 
 
 def _validate(
-    programs: Programs, weights: Array, split: Split, rows: Rows, given: Given
+    programs: Programs, weights: Any, split: Split, rows: Rows, given: Given
 ) -> Float[np.ndarray, " validation"]:
     """Return the loss of every held-out row."""
     count, found = _num_validated(split, rows), []
+    weights = np.asarray(weights)  # wherever they are: the devices may differ
     for start in range(0, len(split.held_out), count):
         index = np.resize(split.held_out[start : start + count], count)
         loaded, place = rows.on_device(index)

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..estimators import Estimator
@@ -155,12 +157,26 @@ def run_epoch(
 
     def step(state: State, item: Plan) -> tuple[State, Array]:
         index, rate, seed = item
-        batch = given.rows.take(index)
+        batch = spread(given.rows.take(index))
         value, gradient = jax.value_and_grad(loss)(state.weights, batch, seed)
         gradient = gradient * given.free
         return take_step(state, gradient, rate, given.decay, recipe.clip_norm), value
 
     return jax.lax.scan(step, state, plan)
+
+
+def spread(batch: Rows) -> Rows:
+    """Divide a batch among the devices, where there are several and it can be.
+
+    Weights stay the same on all of them; the compiler sums their gradients.
+    """
+    devices = jax.local_devices()
+    if len(devices) == 1 or len(batch.value) % len(devices):
+        return batch
+    divided = NamedSharding(Mesh(np.array(devices), ("rows",)), PartitionSpec("rows"))
+    return jax.tree.map(
+        lambda leaf: jax.lax.with_sharding_constraint(leaf, divided), batch
+    )
 
 
 def take_step(
@@ -203,7 +219,7 @@ def held_out_losses(
     index = jnp.pad(held_out, (0, -len(held_out) % chunk)).reshape(-1, chunk)
 
     def one_chunk(index: Array) -> Array:
-        part = rows.take(index)
+        part = spread(rows.take(index))
         return -estimator.log_prob_rows(part.value, part.x)
 
     return jax.lax.map(one_chunk, index).ravel()[: len(held_out)]
