@@ -181,9 +181,9 @@ def reweighted(
     Example:
         >>> from retrodict.trust import reweighted
         >>> def likelihood(theta, x):
-        ...     return -0.5 * ((x - theta["mu"]) ** 2).sum()
+        ...     return -0.5 * (((x - theta["mu"]) / 0.5) ** 2).sum()
         >>> corrected = reweighted(posterior, likelihood, model=model)
-        >>> bool(corrected.reliability(xs).k_hat.max() < 0.7)
+        >>> bool(corrected.reliability(x[:5]).k_hat.max() < 0.7)
         True
     """
     if isinstance(likelihood, Refined):
