@@ -76,6 +76,12 @@ def test_a_failing_correction_says_so(model):
     assert "fails at 1 of 2 observations, where k̂ exceeds 0.70" in few.sentence
 
 
+def test_an_exact_posterior_has_equal_weights(model):
+    report = reweighted(Proposal(1.0), likelihood, model=model).reliability(XS)
+    np.testing.assert_array_equal(report.k_hat, 0.0)
+    np.testing.assert_allclose(report.ess, 1.0, rtol=1e-6)
+
+
 def test_same_seed_same_density(model):
     theta = np.zeros((3, 1, 1))
     found = reweighted(Proposal(1.2), likelihood, model=model)

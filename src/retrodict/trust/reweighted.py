@@ -37,6 +37,7 @@ from .validate import Posterior
 
 
 NUM_PROPOSALS = 4000
+EQUAL = 1e-4  # nats, above the rounding of single precision
 LogJoint = Callable[[np.ndarray, Any], np.ndarray]
 
 
@@ -147,12 +148,28 @@ class Reweighted:
         self, key: PRNGKeyArray, xs: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return draws, smoothed log-weights and k̂."""
-        # Deferred: arviz-stats takes a second to import.
-        from arviz_stats.base.array import array_stats
-
         pool, raw = self._raw(key, xs)
-        smoothed, k_hat = array_stats.psislw(-raw)  # it takes minus log-weights
-        return pool, np.asarray(smoothed), np.atleast_1d(k_hat)
+        found = [_smooth(row) for row in raw]
+        return (
+            pool,
+            np.stack([row for row, _ in found]),
+            np.array([k for _, k in found]),
+        )
+
+
+def _smooth(log_weight: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return Pareto-smoothed log-weights of one observation and their k̂."""
+    # Deferred: arviz-stats takes a second to import.
+    from arviz_stats.base.array import array_stats
+
+    num = len(log_weight)
+    tail = np.sort(log_weight)[-int(min(0.2 * num, 3 * np.sqrt(num))) :]
+    # Equal weights have no tail to fit; nothing is more reliable.
+    if np.ptp(tail) < EQUAL:
+        return log_weight, 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        smoothed, k_hat = array_stats.psislw(-log_weight)  # minus: see its source
+    return np.asarray(smoothed), float(np.nan_to_num(k_hat, nan=np.inf))
 
 
 def reweighted(
@@ -181,9 +198,9 @@ def reweighted(
     Example:
         >>> from retrodict.trust import reweighted
         >>> def likelihood(theta, x):
-        ...     return -0.5 * ((x - theta["mu"]) ** 2).sum()
+        ...     return -0.5 * (((x - theta["mu"]) / 0.5) ** 2).sum()
         >>> corrected = reweighted(posterior, likelihood, model=model)
-        >>> bool(corrected.reliability(xs).k_hat.max() < 0.7)
+        >>> bool(corrected.reliability(x[:5]).k_hat.max() < 0.7)
         True
     """
     if isinstance(likelihood, Refined):
