@@ -254,7 +254,7 @@ def study() -> Study:
             "epochs": 32,
             "learning_rate": 3e-3,
         },
-        minutes=2.0,
+        minutes=3.0,
     )
 
 
