@@ -15,6 +15,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import numpyro.distributions as dist
+from scipy.interpolate import CubicSpline
+from scipy.optimize import least_squares
+from scipy.signal import lfilter
 
 import retrodict as rd
 from retrodict.physics import Law
@@ -97,25 +100,29 @@ def predict(model, weights, switches):
 
 
 def delay_of(model, weights, width=0.5):
-    """Return by how much the protein's response to a pulse lags, hours.
+    """Return by how much the protein's response to a short pulse is late, hours.
 
-    Compared with the same law whose memory is replaced by the present; each response is
-    timed where it first reaches half of its maximum.
+    The law's own messenger is put into the textbook's equation, in which the protein
+    follows at once, p' = gain m - decay p; the delay is the shift, fitted with gain and
+    decay, that turns its answer into the law's.
     """
+    pulse = induction((0, width))[:, None]
+    states = np.asarray(model.solve({}, weights, jnp.zeros(2), pulse))
+    times = STEP * np.arange(len(states))
+    fine = np.linspace(0, times[-1], 8 * (len(times) - 1) + 1)
+    messenger, protein = CubicSpline(times, states[:, 0])(fine), states[:, 1]
 
-    def forgetful(theta, weights, past, u):
-        return model.rate(theta, weights, jnp.broadcast_to(past[0], past.shape), u)
+    def response(decay):
+        keep, half = np.exp(-decay * fine[1]), fine[1] / 2
+        pushed = half * (messenger[1:] + keep * messenger[:-1])
+        return lfilter([1.0], [1.0, -keep], np.append(0.0, pushed))
 
-    crossings = []
-    for rate in (model.rate, forgetful):
-        states = Law(rate, STEP, model.lags).solve(
-            {}, weights, jnp.zeros(2), induction((0, width))[:, None]
-        )
-        p = np.asarray(states[:, 1])
-        after = int(np.argmax(p > p.max() / 2))
-        part = (p.max() / 2 - p[after - 1]) / (p[after] - p[after - 1])
-        crossings.append(STEP * (after - 1 + part))
-    return crossings[0] - crossings[1]
+    def misfit(unknown):
+        late, gain, decay = unknown[0], *np.exp(unknown[1:])
+        return gain * np.interp(times - late, fine, response(decay), left=0) - protein
+
+    start = [1.0, np.log(protein.max()), np.log(0.3)]
+    return float(least_squares(misfit, start, x_scale=[1.0, 0.3, 0.3]).x[0])
 
 
 def relative_error(model, weights):

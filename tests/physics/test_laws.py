@@ -1,5 +1,8 @@
 """Laws fitted by multiple shooting: known parameters, gaps, a missing interaction."""
 
+import importlib.util
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +20,7 @@ from retrodict.physics import (
     map_fit,
     shooting_problem,
 )
+from source import REPOSITORY
 
 
 def relax(theta, weights, past, u):
@@ -107,3 +111,19 @@ def test_a_missing_interaction_is_recovered():
         wanted = jax.vmap(lambda s: interaction(s[None]))(states)
     error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
     assert error < 0.02
+
+
+def test_the_delay_of_the_exact_response_is_read_off():
+    """The reader of delays, on the closed form: late by 2 h, and not late at all."""
+    spec = importlib.util.spec_from_file_location(
+        "hidden_delay", REPOSITORY / "examples" / "hidden_delay.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    times = np.arange(0, example.HOURS + 1e-9, example.STEP)
+    for delay in (2.0, 0.0):
+        states = example.exact((0, 0.5), times, delay) / example.SCALE
+        model = SimpleNamespace(solve=lambda *_, states=states: states)
+        assert example.delay_of(model, None) == pytest.approx(delay, abs=0.02)

@@ -69,6 +69,9 @@ def test_an_unfinished_run_hides_the_future():
     observed = heater.observe(np.ones(79), 200.0)
     assert observed["rise"].sum() == 20
     assert observed["watched"][0] == 200
+    assert np.isfinite(heater.show(observed)["rise"]).sum() == 20
+    shown = heater.show({k: np.asarray(v) for k, v in x.items()})["rise"]
+    assert np.isfinite(shown).sum() == seen.sum()
 
 
 def test_a_folder_without_the_file_is_refused(tmp_path: Path):

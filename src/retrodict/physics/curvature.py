@@ -119,7 +119,8 @@ def _bent(straight: Curvature, bend: Float[np.ndarray, "dim total"]) -> Curvatur
     middle = scipy.linalg.solve_triangular(root, half.T, trans=1)
     values, vectors = np.linalg.eigh(np.eye(len(root)) + (middle + middle.T) / 2)
     turned = np.sqrt(np.maximum(values, LEAST_SHARE))[:, None] * vectors.T
-    return Curvature(np.linalg.qr(turned @ root, mode="r"), straight.scale, dim)
+    bent = np.asarray(np.linalg.qr(turned @ root, mode="r"))
+    return Curvature(bent, straight.scale, dim)
 
 
 def _hessian(

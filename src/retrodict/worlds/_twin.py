@@ -11,37 +11,62 @@ from ..model import Baseline, FigureInput, Model
 from ..physics import FieldAnswer, Grid, MapAnswer, Network, Twin, fit_twin
 
 
+Combination = Callable[[Mapping[str, Array]], Array]
+
 NUM_DRAWS = 4000
 ORDER = ("NPE", "NUTS", "grid", "network")  # of colors, the same in every figure
 
 
-def as_baseline(key: Key[Array, ""], answer: FieldAnswer) -> Baseline:
-    """Turn the answer of one representation into draws, with its diagnostics."""
+def as_baseline(
+    key: Key[Array, ""],
+    answer: FieldAnswer,
+    combinations: Mapping[str, Combination] | None = None,
+) -> Baseline:
+    """Turn the answer of one representation into draws, with its diagnostics.
+
+    Args:
+        key: PRNG key.
+        answer: The answer.
+        combinations: Functions of the parameters that are known better than draws
+            along a straight ridge tell: given at the maximum, with the sd there.
+    """
     fit = answer.fit
     numbers = _diagnostics(fit) | _path(answer)
+    for name, function in (combinations or {}).items():
+        value, sd = fit.propagate(lambda theta, _, f=function: f(theta))
+        numbers |= {f"{name} at the maximum": float(value), f"{name} sd": float(sd)}
     return Baseline(answer.method, fit.sample(key, NUM_DRAWS), numbers)
 
 
 def both_fields(
-    build: Callable[[Model], Twin], network: Network, grid: Grid
+    build: Callable[[Model], Twin],
+    network: Network,
+    grid: Grid,
+    combinations: Mapping[str, Combination] | None = None,
 ) -> Callable[[Any, Model], Baseline]:
     """Return a baseline: the grid's answer, with the network's as its rival."""
 
     def baseline(key: Key[Array, ""], model: Model) -> Baseline:
         twin = build(model)
         learned = fit_twin(twin, "mlp", network=network)
-        return as_rivals(key, model, fit_twin(twin, "grid", grid=grid), learned)
+        solved = fit_twin(twin, "grid", grid=grid)
+        return as_rivals(key, model, (solved, learned), combinations)
 
     return baseline
 
 
 def as_rivals(
-    key: Key[Array, ""], model: Model, solved: FieldAnswer, learned: FieldAnswer
+    key: Key[Array, ""],
+    model: Model,
+    answers: tuple[FieldAnswer, FieldAnswer],
+    combinations: Mapping[str, Combination] | None = None,
 ) -> Baseline:
-    """Put a network's answer beside a grid's."""
-    key_grid, key_network = jr.split(key)
-    rivals = (as_baseline(key_network, learned),)
-    return beside(as_baseline(key_grid, solved), rivals, model)
+    """Put a network's answer, the second one, beside a grid's."""
+    solved, learned = (
+        as_baseline(part, answer, combinations)
+        for part, answer in zip(jr.split(key), answers, strict=True)
+    )
+    return beside(solved, (learned,), model)
 
 
 def beside(exact: Baseline, rivals: tuple[Baseline, ...], model: Model) -> Baseline:

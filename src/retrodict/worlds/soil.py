@@ -300,7 +300,7 @@ class Fits:
 
     def baseline(self, key: Key[Array, ""], model: Model) -> Baseline:
         """Return the grid's answer, with the network's as its rival."""
-        return as_rivals(key, model, self.of("grid"), self.of("mlp"))
+        return as_rivals(key, model, (self.of("grid"), self.of("mlp")))
 
     def errors(self) -> dict[str, float]:
         """Return how well both fit, and predict a sensor they were not shown, °C."""
