@@ -272,5 +272,5 @@ def _study(simulate, observed, axes: Mapping[str, Axis], *, parts) -> Study:
         figures=(ridge_figure,),
         measure=measure,
         parts=parts,
-        minutes=2.0,
+        minutes=3.5,
     )
