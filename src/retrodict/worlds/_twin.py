@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
@@ -33,9 +35,19 @@ def as_baseline(
     fit = answer.fit
     numbers = _diagnostics(fit) | _path(answer)
     for name, function in (combinations or {}).items():
-        value, sd = fit.propagate(lambda theta, _, f=function: f(theta))
-        numbers |= {f"{name} at the maximum": float(value), f"{name} sd": float(sd)}
+        value, sd = _linearized(fit, function)
+        numbers |= {f"{name} at the maximum": value, f"{name} sd": sd}
     return Baseline(answer.method, fit.sample(key, NUM_DRAWS), numbers)
+
+
+def _linearized(fit: MapAnswer, function: Combination) -> tuple[float, float]:
+    """Return a function of the parameters and its sd, where the curvature was taken."""
+    with jax.enable_x64(True):
+        center = jnp.asarray(fit.normal.mean)
+        of = jax.value_and_grad(lambda u: function(fit.problem.theta(u)))
+        value, slope = of(center)
+        variance = np.asarray(slope) @ fit.normal.covariance @ np.asarray(slope)
+    return float(value), float(np.sqrt(variance))
 
 
 def both_fields(
