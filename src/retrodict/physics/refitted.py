@@ -26,7 +26,7 @@ class Refitted:
     """The Laplace approximation of every observation's own fit.
 
     Where the search does not converge, draws and log-densities are NaN, which the
-    verdict counts.
+    verdict counts: ``rd.validate(Refitted(build), model)`` judges it as any posterior.
 
     Attributes:
         build: ``x -> Problem``, with the same terms for all x, of which ``rows`` alone
@@ -34,9 +34,6 @@ class Refitted:
         tolerance: As of :func:`map_fit`; 1e-6 puts every parameter within .0014
             posterior standard deviations.
         max_steps: Most iterations per observation.
-
-    Example:
-        >>> verdict = rd.validate(Refitted(build), model, num_simulations=200)
     """
 
     build: Callable[[Any], Problem]

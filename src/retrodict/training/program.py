@@ -133,7 +133,7 @@ def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]])
         estimator = recipe.layout.build(vector, given.fixed)
         return held_out_losses(estimator, given.rows, held_out)
 
-    return jax.jit(validation).lower(*arguments).compile(compiler_options=_options())
+    return jax.jit(validation).lower(*arguments).compile()
 
 
 def _options() -> dict[str, str | bool] | None:
