@@ -12,6 +12,7 @@ import time
 import warnings
 
 import numpy as np
+from clock import seconds
 
 
 EPOCHS = 100  # of the workflow's default
@@ -48,10 +49,10 @@ def main(given: str, out: str) -> None:
     one = {"x": test["x"][:1]}
     many = {"x": test["x"][:1000]}
     workflow.sample(num_samples=10_000, conditions=one)  # compiles
-    found["sample_10k_s"] = _time(
+    found["sample_10k_s"] = seconds(
         lambda: workflow.sample(num_samples=10_000, conditions=one)
     )
-    found["batched_sample_s"] = _time(
+    found["batched_sample_s"] = seconds(
         lambda: workflow.sample(num_samples=1000, conditions=many)
     )
 
@@ -59,7 +60,7 @@ def main(given: str, out: str) -> None:
         draws = workflow.sample(num_samples=1000, conditions=many)["theta"]
         return (draws < test["theta"][:1000, None]).sum(axis=1)
 
-    found["sbc_s"] = _time(sbc)
+    found["sbc_s"] = seconds(sbc)
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     draws = np.zeros(0)
     if len(data["x_obs"]):
@@ -70,12 +71,6 @@ def main(given: str, out: str) -> None:
 
 def _rows(theta: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
     return {"theta": theta.astype(np.float32), "x": x.astype(np.float32)}
-
-
-def _time(action) -> float:
-    begun = time.perf_counter()
-    action()
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

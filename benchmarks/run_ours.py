@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+from clock import seconds
 
 
 def main(given: str, out: str, effort: str) -> None:
@@ -37,29 +38,23 @@ def main(given: str, out: str, effort: str) -> None:
     }
     at = posterior.at(x[0])
     at.sample(jr.key(0), 10_000)  # compiles
-    found["sample_10k_s"] = _time(lambda: at.sample(jr.key(1), 10_000))
+    found["sample_10k_s"] = seconds(lambda: at.sample(jr.key(1), 10_000))
     many = x[:1000]
     begun = time.perf_counter()
     posterior.sample(jr.key(0), many, 1000)
     found["batched_sample_first_s"] = time.perf_counter() - begun
-    found["batched_sample_s"] = _time(lambda: posterior.sample(jr.key(1), many, 1000))
+    found["batched_sample_s"] = seconds(lambda: posterior.sample(jr.key(1), many, 1000))
 
     def sbc() -> np.ndarray:
         draws = posterior.sample(jr.key(2), many, 1000)
         return (draws < theta[:1000, None]).sum(axis=1)
 
-    found["sbc_s"] = _time(sbc)
+    found["sbc_s"] = seconds(sbc)
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     draws = np.zeros(0)
     if len(data["x_obs"]):
         draws = posterior.sample(jr.key(3), data["x_obs"], 10_000)
     np.savez(out, found=json.dumps(found), draws=draws)
-
-
-def _time(action) -> float:
-    begun = time.perf_counter()
-    action()
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import torch
+from clock import seconds
 from sbi.diagnostics import run_sbc
 from sbi.inference import NPE
 from sbi.utils import BoxUniform
@@ -43,13 +44,13 @@ def main(given: str, out: str) -> None:
     found["nll"] = float(-torch.cat(parts, dim=1).mean())
     options = {"show_progress_bars": False}
     posterior.sample((100,), x=x_test[:1], **options)
-    found["sample_10k_s"] = _time(
+    found["sample_10k_s"] = seconds(
         lambda: posterior.sample((10_000,), x=x_test[:1], **options)
     )
-    found["batched_sample_s"] = _time(
+    found["batched_sample_s"] = seconds(
         lambda: posterior.sample_batched((1000,), x=x_test[:1000], **options)
     )
-    found["sbc_s"] = _time(
+    found["sbc_s"] = seconds(
         lambda: run_sbc(
             theta_test[:1000],
             x_test[:1000],
@@ -84,12 +85,6 @@ def _writer():
     from torch.utils.tensorboard.writer import SummaryWriter
 
     return SummaryWriter(tempfile.mkdtemp())
-
-
-def _time(action) -> float:
-    begun = time.perf_counter()
-    action()
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":
