@@ -155,7 +155,7 @@ class Prior:
         times = region.count(u)  # how many ellipsoids could have drawn it
         share = jnp.exp(self.unconstrained_log_density(u) - balls.log_bound)
         accepted = jr.uniform(key_accept) * times < share
-        return self._named(self.space.constrain(u)), (times > 0) & accepted
+        return self.space.unflatten(self.space.constrain(u)), (times > 0) & accepted
 
     def unconstrained_log_density(self, u: Any) -> Array:
         """Return the log-density of unconstrained coordinates, of the whole prior.
@@ -163,14 +163,8 @@ class Prior:
         Args:
             u: One point ``(unconstrained_dim,)``; can be compiled.
         """
-        theta = self._named(self.space.constrain(u))
+        theta = self.space.unflatten(self.space.constrain(u))
         return self._log_density(theta) + self.space.log_det(u)
-
-    def _named(self, flat: Any) -> dict[str, Array]:
-        ends = np.cumsum([field.size for field in self.space.fields])[:-1]
-        parts = jnp.split(flat, [int(end) for end in ends])
-        fields = zip(self.space.fields, parts, strict=True)
-        return {field.name: part.reshape(field.shape) for field, part in fields}
 
     def _draw(self, key: Key[Array, ""]) -> dict[str, Array]:
         if self._function is None:

@@ -97,18 +97,17 @@ class Space:
             raise ValueError(f"theta: Expected fields of equal length; got {lengths}.")
         return np.concatenate(columns, axis=1)
 
-    def unflatten(self, theta: np.ndarray) -> dict[str, np.ndarray]:
-        """Split ``(..., dim)`` into a dictionary of ``(..., *shape)`` arrays."""
+    def unflatten(self, theta: Any) -> dict[str, Any]:
+        """Split ``(..., dim)``, NumPy or JAX, into arrays ``(..., *shape)`` by name."""
         if theta.shape[-1] != self.dim:
             raise ValueError(
                 f"theta: Expected last axis {self.dim} ({', '.join(self.names)}); got "
                 f"shape {theta.shape}."
             )
-        parts = np.split(theta, np.cumsum([f.size for f in self.fields])[:-1], axis=-1)
         lead = theta.shape[:-1]
         return {
             field.name: part.reshape((*lead, *field.shape))
-            for field, part in zip(self.fields, parts, strict=True)
+            for field, part in self._split(theta, [f.size for f in self.fields])
         }
 
     def constrain(self, u: Any) -> Any:
