@@ -20,7 +20,7 @@ endif
 .PHONY: help env env-dev env-all demo test test-fast test-worlds test-faults \
 	test-faults-coordinator test-faults-points test-faults-workers test-faults-disk \
 	test-faults-dask test-faults-training test-faults-sigterm test-trust test-trust-tests bench lint \
-	format docs bench-peers bench-bayesflow bench-deepxde lock clean distclean
+	format docs bench-peers bench-bayesflow bench-deepxde example-sbi lock clean distclean
 
 help:
 	@echo "make demo         run the influenza study and write runs/influenza/report.html"
@@ -36,6 +36,7 @@ help:
 	@echo "make env-all      ... and every extra: GPU, cosmology, Dask"
 	@echo "make bench        run the measurements marked bench"
 	@echo "make bench-peers  create $(PEERS) with the libraries we compare with"
+	@echo "make example-sbi  judge a posterior of sbi, in the environment of bench-peers"
 	@echo "make bench-bayesflow  ... with BayesFlow"
 	@echo "make bench-deepxde  ... and for the physics-informed networks"
 	@echo "make lock         resolve the lock files anew"
@@ -144,6 +145,10 @@ bench-peers:
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install $(TORCH_FROM) torch==2.13.0
 	$(PEERS)/bin/python -m pip install sbi==0.27.0
+
+example-sbi:
+	$(PEERS)/bin/python -m pip install --quiet -e .
+	$(PEERS)/bin/python examples/judge_sbi.py
 
 bench-bayesflow:
 	$(PYTHON) -m venv .venv-bayesflow

@@ -1,6 +1,6 @@
 """Judge a posterior of another library: sbi's NPE, with retrodict's verdict.
 
-    pip install sbi
+    make bench-peers example-sbi
     python examples/judge_sbi.py [--simulations 2000] [--seed 0]
 
 `retrodict.validate` asks a posterior for two things, ``sample(key, xs, num_samples)``

@@ -73,7 +73,7 @@ def test_nuisances_have_no_prior_density_to_weigh_with():
 def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):
     """x = theta + noise of two scales, 500 simulations: judged by fresh ones."""
     monkeypatch.setattr("retrodict.posterior.synthetic.NUM_SYNTHETIC", 5000)
-    monkeypatch.setattr("retrodict.posterior.synthetic.NUM_LEARNED", 1)  # for time
+    monkeypatch.setattr("retrodict.posterior.contest.NUM_LEARNED", 1)  # for time
     prior = rd.Prior(a=dist.Uniform(-10.0, 10.0).expand([2]))
 
     def simulator(key, theta):

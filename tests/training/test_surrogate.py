@@ -17,7 +17,7 @@ def moved():
     rng = np.random.default_rng(0)
     value = rng.uniform(-1.7, 1.7, (2000, 2)).astype(np.float32)
     x = value + NOISE * rng.standard_normal((2000, 2))
-    return value, x, fit_surrogate(jr.key(0), value, x)
+    return value, x, fit_surrogate(jr.key(0), value, x, num_members=3)
 
 
 def test_its_density_is_near_that_of_the_simulator(moved):

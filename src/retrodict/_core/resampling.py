@@ -1,4 +1,4 @@
-"""Draws from weighted draws."""
+"""Draws from weighted draws, and how many of them count."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,3 +23,20 @@ def resample(
     steps = (np.arange(num_samples) + rng.random()) / num_samples * ends[-1]
     chosen = np.minimum(np.searchsorted(ends, steps), len(ends) - 1)
     return rng.permutation(chosen)
+
+
+def efficiency(
+    log_weights: Float[np.ndarray, "... pool"],
+) -> Float[np.ndarray, "..."]:
+    """Return the effective number of weighted draws, as a share of all.
+
+    One where all weights are equal, the reciprocal of their number where one is all.
+
+    Args:
+        log_weights: Logarithms of the weights, up to a constant.
+
+    Source: Kong (1992), A note on importance sampling using standardized weights.
+    """
+    weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+    total, square = weights.sum(axis=-1), (weights**2).sum(axis=-1)
+    return total**2 / square / weights.shape[-1]

@@ -66,8 +66,8 @@ class BinaryLikelihood:
 
 
 def is_binary(x: Float[np.ndarray, "n entries"]) -> bool:
-    """Say whether every entry takes two values at most."""
-    if x.shape[1] > MAX_ENTRIES:
+    """Say whether there are entries, and each takes two values at most."""
+    if not 1 <= x.shape[1] <= MAX_ENTRIES:
         return False
     return bool(((x == x.min(0)) | (x == x.max(0))).all())
 

@@ -18,6 +18,9 @@ from .screened import screen
 from .synthetic import Pairs, can_synthesize, learn_likelihood, race_synthetic
 
 
+NUM_LEARNED = 3  # networks of the likelihood
+
+
 def train_best(
     key: Key[Array, ""],
     model: Model,
@@ -50,8 +53,10 @@ def train_best(
     parts: list[Any] = [*races]
     if search and synthesize and can_synthesize(pairs):
         first = _best(races)
-        likelihood = learn_likelihood(jr.fold_in(key, 1), pairs, first.held_out)
-        key_pairs = jr.fold_in(key, 2)
+        key_likelihood, key_pairs = jr.fold_in(key, 1), jr.fold_in(key, 2)
+        likelihood = learn_likelihood(
+            key_likelihood, pairs, first.held_out, num_members=NUM_LEARNED
+        )
         races.append(race_synthetic(key_pairs, model, pairs, first, likelihood))
         parts += [likelihood, races[-1]]
     trained = _best(races).finish()

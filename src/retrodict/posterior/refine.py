@@ -19,7 +19,7 @@ def refine(
 def refine(
     posterior: Posterior,
     given: Model,
-    x_obs: Any,
+    x_obs: Any = ...,
     *,
     rounds: int = ...,
     num_simulations: int = ...,

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Key
 from scipy.special import logsumexp
 
 from .._core.errors import DataError, ModelError
-from .._core.resampling import resample
+from .._core.resampling import efficiency, resample
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Model, Prior
 from ..simulations import Simulations, as_series
@@ -135,7 +135,7 @@ class Refined:
             num_proposals: Draws of q.
         """
         proposals = self._weighted(key, xs, num_proposals)
-        return np.array([_efficiency(log_w) for _, log_w in proposals])
+        return np.array([efficiency(log_w) for _, log_w in proposals])
 
     def densities(self, theta: Any, xs: Any) -> dict[str, Any]:
         """Return the log-density under q, refined and mixture, each ``(n, s)``.
@@ -151,7 +151,7 @@ class Refined:
         rows = self._coordinates(xs)
         proposals = self._weighted(self._key, xs, NUM_PROPOSALS)
         for row, (_, log_w) in enumerate(proposals):
-            if _efficiency(log_w) >= MIN_EFFICIENCY:
+            if efficiency(log_w) >= MIN_EFFICIENCY:
                 log_z = logsumexp(log_w) - np.log(len(log_w))
                 joint = self._joint(np.asarray(theta, np.float64)[row], rows[row])
                 refined[row] = joint - log_z
@@ -259,11 +259,6 @@ def _scores(
     trial = Refined(judge, likelihood, good.model.prior, "refined", {})
     found = trial.densities(good.targets[judged][:, None], xs)
     return {name: float(values.mean()) for name, values in found.items()}
-
-
-def _efficiency(log_w: np.ndarray) -> float:
-    weights = np.exp(log_w - logsumexp(log_w))
-    return float(1 / (len(weights) * np.sum(weights**2)))
 
 
 def can_refine(simulations: Simulations) -> bool:

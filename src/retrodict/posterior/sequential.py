@@ -101,7 +101,8 @@ def refine_in_rounds(
     pool = [] if simulations is None else [simulations.ok()]
     answer: Any = posterior
     regions: list[Region] = []
-    spent, records = 0, []
+    spent: int = 0
+    costs: list[Any] = []  # what has seconds
     for number in range(rounds):
         within = regions[-1] if regions else None
         key_round = jr.fold_in(key, number)
@@ -122,19 +123,21 @@ def refine_in_rounds(
         if last:
             break
         trained = fit(data, seed=seed + number, effort="fast", num_members=MEMBERS)
-        records.append(trained.record)
+        costs.append(trained.record)
         answer = Restricted(trained, region)
-    trained = fit(data, seed=seed, effort=effort)
-    records.append(trained.record)
-    best = refine_by_likelihood(trained, data) if can_refine(data) else trained
+    best = trained = fit(data, seed=seed, effort=effort)
+    costs.append(trained.record)
+    if can_refine(data):
+        best = refine_by_likelihood(trained, data)
+        costs.append(best.likelihood)
     return Sequential(
         Restricted(best, regions[-1]),
         x_obs,
         data,
         tuple(region.mass for region in regions),
         spent,
-        train_s=sum(record.train_s for record in records),
-        compile_s=sum(record.compile_s for record in records),
+        train_s=sum(cost.train_s for cost in costs),
+        compile_s=sum(cost.compile_s for cost in costs),
     )
 
 

@@ -33,7 +33,6 @@ NUM_SYNTHETIC = 20_000  # at least
 PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
 MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
-NUM_LEARNED = 3  # networks of the likelihood
 MAX_MEMBERS = 5  # more average out what few simulations leave to chance; these are many
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
@@ -67,7 +66,7 @@ def can_synthesize(pairs: Pairs) -> bool:
     if not (vectors and few):
         return False
     columns = informative_columns(pairs.x, pairs.scalers)
-    return columns.shape[1] <= MAX_COLUMNS or is_binary(columns)
+    return 1 <= columns.shape[1] <= MAX_COLUMNS or is_binary(columns)
 
 
 def learn_likelihood(
@@ -76,7 +75,7 @@ def learn_likelihood(
     held_out: Int[np.ndarray, " validation"],
     settings: Settings | None = None,
     *,
-    num_members: int = NUM_LEARNED,
+    num_members: int,
 ) -> Likelihood:
     """Learn the density of the entries of x that say something about theta.
 

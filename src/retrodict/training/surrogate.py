@@ -77,7 +77,7 @@ def fit_surrogate(
     x: Float[np.ndarray, "n columns"],
     settings: Settings | None = None,
     *,
-    num_members: int = 3,
+    num_members: int,
 ) -> Surrogate:
     """Learn the likelihood from rows of standardized theta and of x.
 

@@ -28,7 +28,7 @@ from jaxtyping import Float, PRNGKeyArray
 from scipy.special import logsumexp
 
 from .._core.errors import ModelError
-from .._core.resampling import resample
+from .._core.resampling import efficiency, resample
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Model
 from ..posterior import Refined
@@ -129,12 +129,11 @@ class Reweighted:
             seed: Seed of the draws.
         """
         pool, log_weight, k_hat = self._weighted(stream_key(seed, "reliability"), xs)
-        normalized = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
         num = pool.shape[1]
         return Reliability(
             k_hat=k_hat,
             threshold=float(min(1 - 1 / np.log10(num), 0.7)),
-            ess=1 / np.sum(normalized**2, axis=1) / num,
+            ess=efficiency(log_weight),
         )
 
     def _raw(self, key: PRNGKeyArray, xs: Any) -> tuple[np.ndarray, np.ndarray]:

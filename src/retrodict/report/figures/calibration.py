@@ -8,6 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
 from . import style
+from .bars import share_bars, share_rows
 
 
 _BAND_PROBABILITY = 0.99
@@ -137,22 +138,10 @@ def contraction_plot(contraction: np.ndarray, *, names: Sequence[str]) -> Figure
     Returns:
         A figure with one horizontal bar per parameter, 0 (nothing learned) to 1.
     """
-    count = len(names)
-    figure, axes = style.new_axes(3.6, 0.85 + 0.27 * max(count, 3))
-    shown = np.clip(np.asarray(contraction, dtype=np.float64), 0, 1)
-    rows = range(count)
-    axes.barh(rows, np.ones(count), height=0.55, color=style.GRID)
-    axes.barh(rows, shown, height=0.55, color=style.POSTERIOR_MIDDLE)
-    for row, value in zip(rows, contraction, strict=True):
-        axes.text(1.02, row, f"{value:.0%}", va="center", fontsize=8, color=style.MUTED)
-    axes.set_yticks(rows, [style.safe_text(n, 16) for n in names])
-    axes.tick_params(axis="y", length=0, labelcolor=style.INK)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.14)
-    axes.set_xticks([0, 0.5, 1], ["nothing", "half", "everything"])
+    figure, axes = share_rows(len(names), 3.6)
+    ticks = ("nothing", "half", "everything")
+    share_bars(axes, names, contraction, contraction, ticks=ticks)
     axes.set_xlabel("prior uncertainty removed by the data")
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(axis="x", length=0)
     return figure
 
 
