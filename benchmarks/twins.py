@@ -84,7 +84,7 @@ def lorenz(folder):
         residual_sigma=0.01,
     )
     relax = (1e4, 1e3, 1e2, 10.0, 1.0)
-    network = Network((150,), slopes=(0.5, 25.0), collocation=300, relax=relax)
+    network = Network((300,), slopes=(0.5, 25.0), collocation=600, relax=relax)
 
     def misfit(theta):
         def rate(_, u):

@@ -71,7 +71,7 @@ def test_nuisances_have_no_prior_density_to_weigh_with():
 
 
 def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):
-    """x = theta + noise of two scales, 500 simulations: judged by fresh ones."""
+    """x = theta + noise of two scales, 800 simulations: judged by fresh ones."""
     monkeypatch.setattr("retrodict.posterior.synthetic.NUM_SYNTHETIC", 5000)
     monkeypatch.setattr("retrodict.posterior.contest.NUM_LEARNED", 1)  # for time
     prior = rd.Prior(a=dist.Uniform(-10.0, 10.0).expand([2]))
@@ -82,7 +82,7 @@ def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):
         return theta["a"] + scale * jr.normal(key_noise, (2,))
 
     model = rd.Model(prior, simulator)
-    few, fresh = rd.simulate(model, 500, seed=0), rd.simulate(model, 2000, seed=1)
+    few, fresh = rd.simulate(model, 800, seed=0), rd.simulate(model, 2000, seed=1)
     both = rd.fit(few, num_members=1)
     monkeypatch.setattr("retrodict.posterior.synthetic.MAX_SIMULATIONS", 0)
     alone = rd.fit(few, num_members=1)

@@ -12,11 +12,18 @@ import pytest
 
 from retrodict._core.errors import DataError
 from retrodict.estimators import trainable
-from retrodict.training import Settings, build_estimator, npe_loss, train_ensemble
+from retrodict.training import (
+    Settings,
+    build_estimator,
+    npe_loss,
+    race,
+    train_ensemble,
+)
 from retrodict.training.build import split_series, vector_edges
-from retrodict.training.loop import learning_rates
+from retrodict.training.entrants import find_winner
+from retrodict.training.loop import Run, learning_rates
 from retrodict.training.member import flatten
-from retrodict.training.program import State, held_out_losses, take_step
+from retrodict.training.program import State, row_losses, take_step
 from retrodict.training.rows import Rows
 
 
@@ -85,7 +92,7 @@ def test_the_best_weights_are_returned(trained):
     value, x = _data()
     rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
     for m, member in enumerate(trained.members):
-        found = held_out_losses(member, rows, jnp.asarray(trained.held_out[m])).mean()
+        found = row_losses(member, rows.take(trained.held_out[m])).mean()
         np.testing.assert_allclose(found, trained.validation[:, m].min(), rtol=1e-5)
 
 
@@ -99,9 +106,7 @@ def test_the_last_weights_are_not_returned_when_they_are_worse():
     history = trained.validation[:, 0]
     assert history[-1] > history.min() + 0.1
     rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
-    found = held_out_losses(
-        trained.members[0], rows, jnp.asarray(trained.held_out[0])
-    ).mean()
+    found = row_losses(trained.members[0], rows.take(trained.held_out[0])).mean()
     np.testing.assert_allclose(found, history.min(), rtol=1e-5)
 
 
@@ -112,13 +117,13 @@ def test_training_learns(trained):
 
 
 @pytest.mark.parametrize("held_out", [1, 100, 1024, 1500])
-def test_held_out_losses_are_those_of_the_rows(trained, held_out):
+def test_row_losses_are_those_of_the_rows(trained, held_out):
     value, x = _data(1600, seed=3)
     rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
     index = jnp.asarray(np.random.default_rng(0).permutation(1600)[:held_out])
     part = rows.take(index)
     each = jax.jit(jax.vmap(trained.members[0].log_prob))(part.value, part.x)
-    losses = eqx.filter_jit(held_out_losses)(trained.members[0], rows, index)
+    losses = eqx.filter_jit(row_losses)(trained.members[0], part)
     np.testing.assert_allclose(losses, -np.asarray(each), rtol=1e-4, atol=1e-4)
     found = losses.mean()
     np.testing.assert_allclose(
@@ -219,6 +224,56 @@ def test_the_best_schedule_of_a_race_trains_all_members():
     assert raced.settings == SMALL
     np.testing.assert_array_equal(raced.validation, alone.validation)
     assert train_ensemble(jr.key(0), value, x, [SMALL, bad]).settings == SMALL
+
+
+def test_a_race_ends_when_longer_is_no_better():
+    """The short way wins, is finished with its own number; nothing longer is run."""
+    short = dataclasses.replace(SMALL, num_members=7, epochs=4)
+    bad = dataclasses.replace(SMALL, learning_rate=3.0, epochs=6)
+    never = dataclasses.replace(SMALL, epochs=8)
+    value, x = _data(4000)
+    one = race(jr.key(0), value, x, [short, bad, never])
+    assert one.settings == short
+    assert one.short
+    trained = one.finish()
+    assert len(trained.members) == 7
+    first, *_, sixth, last = trained.held_out
+    assert all(np.array_equal(first, other) for other in trained.held_out[:5])
+    assert not np.array_equal(first, sixth)
+    assert not np.array_equal(sixth, last)
+    assert not race(jr.key(0), value, x, [bad, SMALL]).short
+
+
+class Scripted:
+    """Members whose losses are known: each is right on a fifth of the rows."""
+
+    num_raced = 1
+
+    def __init__(self, alike):
+        self.alike, self.jobs = alike, []
+
+    def train(self, jobs):
+        self.jobs += jobs
+        return [Run(np.zeros(1), self._losses(job), []) for job in jobs]
+
+    def _losses(self, job):
+        if job.settings.epochs in self.alike:
+            return np.full(100, self.alike[job.settings.epochs])
+        losses = np.full(100, 5.0)
+        losses[job.number :: 5] = -15.0
+        return losses
+
+
+def test_short_ways_are_chosen_among_by_the_mixture_of_all():
+    """Alone each of five knows a fifth of the rows: mean 1; together all: -13.4."""
+    few = dataclasses.replace(SMALL, num_members=5, epochs=1)
+    many = dataclasses.replace(few, epochs=2)
+    long = dataclasses.replace(few, epochs=8, num_members=1)
+    ensemble = Scripted({1: 0.5, 8: 0.0})
+    assert find_winner(ensemble, [few, many, long]).settings == many
+    assert [job.settings.epochs for job in ensemble.jobs] == [1] * 5 + [2] * 5
+    ensemble = Scripted({1: 2.0, 8: 0.0})  # longer is better: the long one wins
+    assert find_winner(ensemble, [few, many, long]).settings == long
 
 
 @pytest.mark.faults

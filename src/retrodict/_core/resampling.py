@@ -39,4 +39,4 @@ def efficiency(
     """
     weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
     total, square = weights.sum(axis=-1), (weights**2).sum(axis=-1)
-    return total**2 / square / weights.shape[-1]
+    return np.asarray(total**2 / square / weights.shape[-1])

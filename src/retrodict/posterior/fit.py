@@ -29,6 +29,7 @@ from .synthetic import Pairs
 from .typical import fit_typical
 
 
+MANY_MEMBERS = 10  # of trainings that are short
 MAX_FAILED_FRACTION = 0.2
 MIN_SIMULATIONS = 50  # fewer cannot be split into training and validation
 
@@ -132,7 +133,7 @@ def _candidates(
     if effort == "fast":
         return (default_settings(count, dim, num_members=num_members or 1),)
     base = default_settings(count, dim, num_members=num_members)
-    return candidate_settings(base, count)
+    return candidate_settings(base, count, short_members=num_members or MANY_MEMBERS)
 
 
 def _curves(trained: Trained, shift: float) -> dict[str, Any]:

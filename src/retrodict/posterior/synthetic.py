@@ -33,7 +33,9 @@ NUM_SYNTHETIC = 20_000  # at least
 PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
 MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
-MAX_MEMBERS = 5  # more average out what few simulations leave to chance; these are many
+MIN_MEMBERS = (
+    4  # half as many as without, at least: with more pairs less is left to chance
+)
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
 
@@ -162,5 +164,6 @@ def _draw_targets(
 
 
 def _settings(count: int, first: Settings) -> Settings:
-    base = default_settings(count, 1, num_members=min(first.num_members, MAX_MEMBERS))
+    members = min(first.num_members, max(MIN_MEMBERS, first.num_members // 2))
+    base = default_settings(count, 1, num_members=members)
     return replace(base, num_layers=first.num_layers)

@@ -13,14 +13,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from scipy.special import logsumexp
 
 from .._core.errors import DataError
 from .._core.progress import Progress, progress
@@ -29,6 +27,7 @@ from ..estimators import Estimator
 from ..model import Structure
 from .build import build_estimator, vector_edges
 from .checkpoint import MemberFolder, current_checkpoints
+from .entrants import Job, find_winner, is_short
 from .loop import Position, Run, Split, compile_programs, train_member
 from .member import Member, flatten
 from .rows import rows_of
@@ -63,18 +62,13 @@ class Trained:
     train_s: float
 
 
-class Job(NamedTuple):
-    """One member to train with one schedule."""
-
-    number: int
-    settings: Settings
-
-
 class Race:
     """Members that were raced in a few ways, and the ensemble they belong to.
 
     Attributes:
         settings: The way that won.
+        short: Whether a short way won, one that gets more members than the longest: a
+            sign of a posterior that is nearly linear and Gaussian, as networks start.
         score: Loss of the raced members' mixture on the rows that they all hold out.
         held_out: Those rows.
         compile_s: Seconds spent compiling so far.
@@ -86,8 +80,11 @@ class Race:
         ensemble.compile()
         self.compile_s = time.perf_counter() - begun
         self._ensemble = ensemble
-        self.settings, self.score, self._runs = _race(ensemble, candidates)
-        self.held_out = ensemble.splits[0].held_out
+        winner = find_winner(ensemble, candidates)
+        self.settings, self._runs = winner
+        self.short = is_short(winner.settings, candidates)
+        self.score = winner.score(ensemble.num_raced)
+        self.held_out = ensemble.split(0, 1).held_out
         self.train_s = time.perf_counter() - begun - self.compile_s
 
     def finish(self) -> Trained:
@@ -97,8 +94,8 @@ class Race:
             DataError: If a member never reached a finite validation loss.
         """
         begun, settings = time.perf_counter(), self.settings
-        raced = len(self._runs)
-        rest = [Job(m, settings) for m in range(raced, settings.num_members)]
+        numbers, raced = range(settings.num_members), len(self._runs)
+        rest = [Job(m, settings, raced) for m in numbers[raced:]]
         runs = [*self._runs, *self._ensemble.train(rest)]
         self.train_s += time.perf_counter() - begun
         train, validation, skipped = np.array([r.history for r in runs]).transpose(
@@ -115,7 +112,7 @@ class Race:
             train=train,
             validation=validation,
             skipped=skipped[-1].astype(int),
-            held_out=tuple(split.held_out for split in self._ensemble.splits),
+            held_out=tuple(self._ensemble.split(m, raced).held_out for m in numbers),
             score=self.score,
             compile_s=self.compile_s,
             train_s=self.train_s,
@@ -158,26 +155,6 @@ def train_ensemble(*args: Any, **kwargs: Any) -> Trained:
     return race(*args, **kwargs).finish()
 
 
-def _race(
-    ensemble: "_Ensemble", candidates: Sequence[Settings]
-) -> tuple[Settings, float, list[Run]]:
-    """Train the raced members in every way; keep the way with the best mixture."""
-    raced = range(ensemble.num_raced)
-    jobs = [Job(m, settings) for settings in candidates for m in raced]
-    runs = ensemble.train(jobs)
-    groups = [runs[i : i + len(raced)] for i in range(0, len(runs), len(raced))]
-    scores = [_mixture_loss(group) for group in groups]
-    best = int(np.argmin(scores))
-    return candidates[best], scores[best], groups[best]
-
-
-def _mixture_loss(runs: Sequence[Run]) -> float:
-    """Return the mean loss of the mixture of members with one validation part."""
-    densities = np.stack([-run.losses.astype(np.float64) for run in runs])
-    each = np.asarray(logsumexp(densities, axis=0)) - np.log(len(runs))
-    return float(np.nan_to_num(-each.mean(), nan=np.inf))
-
-
 class _Ensemble:
     """Members before their training, with their rows and splits."""
 
@@ -190,39 +167,43 @@ class _Ensemble:
         held_out: np.ndarray | None,
         structure: Mapping[str, Structure] | None,
     ):
-        key_split, key_weights, self.key_order = jr.split(key, 3)
-        numbers = range(settings.num_members)
-        held = (
+        self.key_split, self.key_weights, self.key_order = jr.split(key, 3)
+        self.settings = settings
+        self.shapes = {name: values.shape[1:] for name, values in x.items()}
+        self.edges = vector_edges(x, settings)
+        self.structure = structure
+        self.start = start_at_regression(value, x)
+        self.held_out = held_out
+        self.num_held_out = (
             len(held_out)
             if held_out is not None
             else _num_held_out(len(value), settings)
         )
-        self.settings = settings
-        self.networks = _networks(key_weights, value, x, settings, structure)
-        self.start = start_at_regression(value, x)
-        self.num_raced = num_raced(held, settings.num_members)
-        splits = [_split(jr.fold_in(key_split, m), len(value), held) for m in numbers]
-        # those that are raced are scored together: they hold out the same rows
-        shared = self.num_raced
-        self.splits = [splits[0]] * shared + splits[shared:]
-        if held_out is not None:
-            rest = np.setdiff1d(np.arange(len(value)), held_out).astype(np.int32)
-            self.splits = [Split(rest, held_out)] * settings.num_members
+        self.num_raced = num_raced(self.num_held_out, settings.num_members)
         self.rows = rows_of(value, x)
         keep = current_checkpoints()
         facts = np.asarray(jr.key_data(key)), value, x, settings, held_out
         self.kept = keep.open(*facts) if keep is not None else None
 
+    def split(self, number: int, shared: int) -> Split:
+        """Return the rows of a member, where the first ``shared`` hold out the same."""
+        count = len(self.rows.value)
+        if self.held_out is not None:
+            rest = np.setdiff1d(np.arange(count), self.held_out).astype(np.int32)
+            return Split(rest, self.held_out)
+        key = jr.fold_in(self.key_split, 0 if number < shared else number)
+        return _split(key, count, self.num_held_out)
+
     def compile(self) -> None:
         """Compile the programs that all members share."""
         compile_programs(
-            flatten(self.networks[0]), self.settings, self.rows, self.splits[0]
+            flatten(self._drawn(0)), self.settings, self.rows, self.split(0, 1)
         )
 
     def network(self, number: int, run: Run) -> Estimator:
         """Return a member as its training left it."""
-        member = flatten(self.networks[number])
-        return member.layout.build(jnp.asarray(run.weights), member.fixed)
+        member = flatten(self._drawn(number))
+        return member.layout.build(run.weights, member.fixed)
 
     def train(self, jobs: Sequence[Job]) -> list[Run]:
         """Train some members, as many at a time as there are threads."""
@@ -237,18 +218,31 @@ class _Ensemble:
             finally:
                 stop.set()  # after Ctrl-C: end soon, not at the last epoch
 
+    def _drawn(self, number: int) -> Estimator:
+        """Return a member as it was drawn."""
+        key = jr.fold_in(self.key_weights, number)
+        dim = self.rows.value.shape[1]
+        return build_estimator(
+            key,
+            self.settings,
+            self.shapes,
+            self.edges,
+            dim,
+            structure=self.structure,
+        )
+
     def _member(self, job: Job) -> Member:
-        network = self.networks[job.number]
+        network = self._drawn(job.number)
         if job.settings.linear_start:
             network = self.start(network)
         return flatten(network, job.settings.constant_shape)
 
     def _one(self, job: Job, bar: Progress, stop: Event) -> Run:
         rng = numpy_generator(jr.fold_in(self.key_order, job.number))
-        member, split = self._member(job), self.splits[job.number]
+        member, split = self._member(job), self.split(job.number, job.shared)
         folder = None
         if self.kept is not None:
-            name = f"{job.number} {job.settings}"
+            name = f"{job.number} {job.shared} {job.settings}"
             folder = self.kept.member(name, member, split, rng)
         watch = _Watch(bar, stop, folder, job.settings.epochs)
         return train_member(
@@ -307,25 +301,6 @@ def _num_held_out(count: int, settings: Settings) -> int:
             "Simulate more."
         )
     return held
-
-
-def _networks(
-    key: Key[Array, ""],
-    value: np.ndarray,
-    x: Mapping[str, np.ndarray],
-    settings: Settings,
-    structure: Mapping[str, Structure] | None,
-) -> list[Estimator]:
-    """Return the members as they were drawn."""
-    shapes = {name: values.shape[1:] for name, values in x.items()}
-    edges = vector_edges(x, settings)
-    dim = value.shape[1]
-    numbers = range(settings.num_members)
-    keys = [jr.fold_in(key, member) for member in numbers]
-    return [
-        build_estimator(k, settings, shapes, edges, dim, structure=structure)
-        for k in keys
-    ]
 
 
 def _split(key: Key[Array, ""], count: int, held: int) -> Split:

@@ -10,8 +10,6 @@ from jaxtyping import Float, Int
 
 from .member import Member
 from .program import (
-    CHUNK,
-    Given,
     Plan,
     Programs,
     Recipe,
@@ -28,6 +26,7 @@ from .settings import Settings
 # take in memory.
 MAX_STEPS = 1000
 MAX_BYTES = 2**28
+CHUNK = 1024  # rows of one call of the validation: few compile as fast as many
 
 
 class Info(NamedTuple):
@@ -64,21 +63,20 @@ def compile_programs(
         np.zeros(steps, np.float32),
         np.zeros(steps, np.uint32),
     )
-    held_out = np.zeros(_num_validated(split, rows), np.int32)
+    seen = _example(rows, plan.rows.size) if rows.mapped else rows
+    held_out = _example(rows, min(CHUNK, len(split.held_out)))
     return compiled(
         Recipe(member.layout, settings.clip_norm),
-        (init(member), plan, _example(member, rows, plan.rows.size)),
-        (member.weights, held_out, _example(member, rows, held_out.size)),
+        (init(member), plan, given_of(member, 1.0, seen)),
+        (member.weights, held_out, member.fixed),
     )
 
 
-def _example(member: Member, rows: Rows, count: int) -> Given:
-    """Return what has the shapes of a program's simulations."""
-    if rows.mapped:
-        rows = jax.tree.map(
-            lambda v: jax.ShapeDtypeStruct((count, *v.shape[1:]), v.dtype), rows
-        )
-    return given_of(member, 1.0, rows)
+def _example(rows: Rows, count: int) -> Rows:
+    """Return what has the shapes of some of the simulations."""
+    return jax.tree.map(
+        lambda v: jax.ShapeDtypeStruct((count, *v.shape[1:]), v.dtype), rows
+    )
 
 
 class Run(NamedTuple):
@@ -166,7 +164,7 @@ def train_member(
             here = here._replace(state=state, losses=losses)
             if part + 1 < len(orders) and watch.after(here):
                 return here.best._replace(history=here.history)
-        each = _validate(programs, here.state.weights, split, rows, given)
+        each = _validate(programs, here.state.weights, split, rows, member.fixed)
         here = _end_epoch(here, each)._replace(order=rng.bit_generator.state)
         if watch.after(here):
             break
@@ -174,23 +172,17 @@ def train_member(
 
 
 def _validate(
-    programs: Programs, weights: Any, split: Split, rows: Rows, given: Given
+    programs: Programs, weights: Any, split: Split, rows: Rows, fixed: Any
 ) -> Float[np.ndarray, " validation"]:
     """Return the loss of every held-out row."""
-    count, found = _num_validated(split, rows), []
+    count, found = min(CHUNK, len(split.held_out)), []
     weights = np.asarray(weights)  # wherever they are: the devices may differ
     for start in range(0, len(split.held_out), count):
         index = np.resize(split.held_out[start : start + count], count)
         loaded, place = rows.on_device(index)
-        part = programs.validation(weights, place, given._replace(rows=loaded))
+        part = programs.validation(weights, loaded.take(place), fixed)
         found.append(np.asarray(part))
     return np.concatenate(found)[: len(split.held_out)]
-
-
-def _num_validated(split: Split, rows: Rows) -> int:
-    """Return how many rows one call of the validation program takes."""
-    count = len(split.held_out)
-    return min(count, max(CHUNK, MAX_BYTES // rows.row_bytes)) if rows.mapped else count
 
 
 def _rates(

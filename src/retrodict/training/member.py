@@ -33,11 +33,15 @@ class Layout(NamedTuple):
         leaves, tree = jax.tree.flatten(weights)
         return cls(tree, tuple(leaf.shape for leaf in leaves))
 
-    def build(self, vector: Float[Array, " size"], fixed: PyTree) -> Estimator:
+    def build(
+        self, vector: Float[Array | np.ndarray, " size"], fixed: PyTree
+    ) -> Estimator:
         """Put the weights back among the leaves that are not trained."""
         ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
-        parts = jnp.split(vector, [int(end) for end in ends])
-        leaves = [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
+        split = np.split if isinstance(vector, np.ndarray) else jnp.split
+        parts = split(vector, [int(end) for end in ends])
+        shaped = [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
+        leaves = [jnp.asarray(part) for part in shaped]
         return eqx.combine(jax.tree.unflatten(self.tree, leaves), fixed)
 
 

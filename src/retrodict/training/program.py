@@ -24,9 +24,6 @@ from .member import Layout, Member
 from .rows import Rows
 
 
-CHUNK = 1024  # rows of one step of the validation loss
-
-
 class State(NamedTuple):
     """What the next step needs.
 
@@ -83,7 +80,7 @@ class Programs(NamedTuple):
 
     Attributes:
         epoch: ``(state, plan, given) -> (state, losses)``; uses up the state.
-        validation: ``(weights, held_out, given) -> loss`` of every held-out row.
+        validation: ``(weights, rows, fixed) -> loss`` of every row.
     """
 
     epoch: Callable[..., tuple[State, Array]]
@@ -127,13 +124,14 @@ def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]])
     if name == "epoch":
         epoch = partial(run_epoch, recipe)
         lowered = jax.jit(epoch, donate_argnums=0).lower(*arguments)
-        return lowered.compile(compiler_options=_options())
+    else:
+        validation = partial(_validation, recipe)
+        lowered = jax.jit(validation).lower(*arguments)
+    return lowered.compile(compiler_options=_options())
 
-    def validation(vector: Array, held_out: Array, given: Given) -> Array:
-        estimator = recipe.layout.build(vector, given.fixed)
-        return held_out_losses(estimator, given.rows, held_out)
 
-    return jax.jit(validation).lower(*arguments).compile()
+def _validation(recipe: Recipe, vector: Array, rows: Rows, fixed: PyTree) -> Array:
+    return row_losses(recipe.layout.build(vector, fixed), rows)
 
 
 def _options() -> dict[str, str | bool] | None:
@@ -211,15 +209,7 @@ def init(member: Member) -> State:
     return State(weights, optax.scale_by_adam().init(weights), jnp.zeros((), jnp.int32))
 
 
-def held_out_losses(
-    estimator: Estimator, rows: Rows, held_out: Int[Array, " validation"]
-) -> Float[Array, " validation"]:
-    """Return -log q of every held-out row, in chunks of bounded memory."""
-    chunk = min(CHUNK, len(held_out))
-    index = jnp.pad(held_out, (0, -len(held_out) % chunk)).reshape(-1, chunk)
-
-    def one_chunk(index: Array) -> Array:
-        part = spread(rows.take(index))
-        return -estimator.log_prob_rows(part.value, part.x)
-
-    return jax.lax.map(one_chunk, index).ravel()[: len(held_out)]
+def row_losses(estimator: Estimator, rows: Rows) -> Float[Array, " n"]:
+    """Return -log q of every row."""
+    rows = spread(rows)
+    return -estimator.log_prob_rows(rows.value, rows.x)

@@ -119,7 +119,8 @@ def default_settings(
     The batch grows with the square root of the budget, so that a large budget buys both
     more steps and less noisy ones; the number of epochs falls from 40 to 12 as the
     budget grows from a thousand to a hundred thousand and more. Few simulations leave
-    much to chance, which more members average out at little cost.
+    much to chance, which more members average out at little cost. Layers beyond four
+    pay in five or six dimensions only, measured.
 
     Args:
         num_simulations: Simulations that can be used.
@@ -131,7 +132,7 @@ def default_settings(
     epochs = round(min(max(40 * 10 ** (-0.22 * decades), 12), 60))
     return Settings(
         num_members=num_members or (10 if num_simulations < 3000 else 5),
-        num_layers=4 if theta_dim <= 4 else 6,
+        num_layers=6 if 5 <= theta_dim <= 6 else 4,
         batch_size=int(min(batch, 512, max(num_simulations // 10, 8))),
         epochs=epochs,
         weight_decay=_decay(0.4, num_simulations, 1.0),
@@ -139,10 +140,13 @@ def default_settings(
     )
 
 
-def candidate_settings(base: Settings, num_simulations: int) -> tuple[Settings, ...]:
+def candidate_settings(
+    base: Settings, num_simulations: int, *, short_members: int | None = None
+) -> tuple[Settings, ...]:
     """Return the trainings that are raced on held-out simulations.
 
-    They differ in start and schedule alone, so that one compiled program serves all.
+    They differ in start, schedule and the number of members alone, so that one compiled
+    program serves all.
     Short ones at a low rate suit posteriors that are nearly linear and Gaussian, where
     a long one learns the noise; long ones suit posteriors of intricate shape, with a
     firm prior on the weights or a loose one. A regression is a bad start where theta is
@@ -151,20 +155,22 @@ def candidate_settings(base: Settings, num_simulations: int) -> tuple[Settings, 
     Args:
         base: The default for the budget and the dimension.
         num_simulations: Simulations that can be used.
+        short_members: Networks of the short ones, by default as many as of the others.
     """
     firm = _decay(4.0, num_simulations, 0.5)
     loose = _decay(0.4, num_simulations, 1.0)
     peak = base.learning_rate
     long = replace(base, epochs=2 * base.epochs, learning_rate=0.6 * peak)
+    short = replace(base, num_members=short_members or base.num_members)
     return (
         replace(
-            base,
+            short,
             epochs=max(base.epochs // 8, 3),
             learning_rate=0.2 * peak,
             weight_decay=firm,
         ),
         replace(
-            base,
+            short,
             epochs=max(base.epochs // 2, 3),
             learning_rate=0.4 * peak,
             weight_decay=firm,
@@ -176,7 +182,7 @@ def candidate_settings(base: Settings, num_simulations: int) -> tuple[Settings, 
 
 
 def num_raced(num_held_out: int, num_members: int) -> int:
-    """Return with how many members a training is raced.
+    """Return how many members of a training are compared with those of others.
 
     What counts is the score of the ensemble, and the fewer simulations are held out the
     noisier is that of a single member.

@@ -101,11 +101,10 @@ def fit_surrogate(
 
 
 def _candidates(count: int, num_columns: int, num_members: int) -> tuple[Settings, ...]:
-    """Return schedules, each with a shape that theta changes and one that it moves."""
+    """Return schedules for a shape that theta changes, and one where it only moves."""
     base = default_settings(count, num_columns, num_members=num_members)
     _, _, loose, _, plain = candidate_settings(base, count)
-    moved = (replace(s, constant_shape=True) for s in (loose, plain))
-    return (loose, plain, *moved)
+    return loose, plain, replace(loose, constant_shape=True)
 
 
 def _in_chunks(function, member, *arrays):

@@ -1,0 +1,84 @@
+"""Which way to train is best: short ones first, longer ones while they do better."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from scipy.special import logsumexp
+
+from .loop import Run
+from .settings import Settings
+
+
+NUM_SHORT = 5  # members that a short training is tried with
+
+
+class Job(NamedTuple):
+    """One member to train with one schedule.
+
+    Attributes:
+        number: Which member of the ensemble.
+        settings: Its schedule.
+        shared: How many members, the first ones, have one validation part.
+    """
+
+    number: int
+    settings: Settings
+    shared: int
+
+
+class Entrant(NamedTuple):
+    """One way to train, and the members that were trained in it."""
+
+    settings: Settings
+    runs: list[Run]
+
+    def score(self, count: int | None = None) -> float:
+        """Return the mean loss of the mixture of the first members, or of all."""
+        densities = -np.stack([r.losses.astype(np.float64) for r in self.runs[:count]])
+        each = np.asarray(logsumexp(densities, axis=0)) - np.log(len(densities))
+        return float(np.nan_to_num(-each.mean(), nan=np.inf))
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """What trains members."""
+
+    num_raced: int
+
+    def train(self, jobs: Sequence[Job]) -> list[Run]:
+        """Train some members."""
+        ...
+
+
+def find_winner(ensemble: Trainer, candidates: Sequence[Settings]) -> Entrant:
+    """Train in longer and longer ways, until that does no better; return the best.
+
+    Ways are compared by the same number of members. Short ones are tried with more, and
+    chosen among by the mixture of all, which forgives what a single one over-reads.
+    """
+    tried: list[Entrant] = []
+    count, best = ensemble.num_raced, np.inf
+    for epochs in sorted({c.epochs for c in candidates}):
+        ways = [c for c in candidates if c.epochs == epochs]
+        short = is_short(ways[0], candidates)
+        fresh = _enter(ensemble, ways, max(count, NUM_SHORT * short))
+        tried += fresh
+        before, best = best, min(one.score(count) for one in tried)
+        if best == before:
+            break
+    winner = min(tried, key=lambda one: one.score(count))
+    same = [one for one in tried if len(one.runs) == len(winner.runs)]
+    return min(same, key=Entrant.score)
+
+
+def _enter(ensemble: Trainer, ways: Sequence[Settings], members: int) -> list[Entrant]:
+    jobs = [Job(m, way, members) for way in ways for m in range(members)]
+    runs = ensemble.train(jobs)
+    parts = [runs[i : i + members] for i in range(0, len(runs), members)]
+    return [Entrant(way, part) for way, part in zip(ways, parts, strict=True)]
+
+
+def is_short(way: Settings, candidates: Sequence[Settings]) -> bool:
+    """Say whether a way is so short that it gets more members than the longest."""
+    return way.num_members > candidates[-1].num_members
