@@ -131,7 +131,8 @@ def _candidates(
     if effort not in ("auto", "fast"):
         raise ValueError(f"effort: Expected 'auto' or 'fast'; got {effort!r}.")
     if effort == "fast":
-        return (default_settings(count, dim, num_members=num_members or 1),)
+        base = default_settings(count, dim, num_members=num_members or 1)
+        return (dataclasses.replace(base, epochs=base.epochs * 4 // 3),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count, short_members=num_members or MANY_MEMBERS)
 
