@@ -26,7 +26,14 @@ from retrodict.cli import main
 from retrodict.posterior import fit
 from retrodict.training import Settings
 
-settings = Settings(num_members=1, epochs=int(os.environ["EPOCHS"]))
+settings = Settings(
+    num_members=1,
+    num_layers=1,
+    num_bins=4,
+    flow_width=16,
+    embedding_width=32,
+    epochs=int(os.environ["EPOCHS"]),
+)
 workflow.fit = partial(fit, settings=settings)
 workflow.checkpointing = partial(workflow.checkpointing, seconds=0.1)
 workflow.validate = partial(
