@@ -227,11 +227,12 @@ def test_the_best_schedule_of_a_race_trains_all_members():
 
 
 def test_a_race_ends_when_longer_is_no_better():
-    """The short way wins, is finished with its own number; nothing longer is run."""
+    """The short way wins, though one that was not run would have done better."""
     short = dataclasses.replace(SMALL, num_members=7, epochs=4)
     bad = dataclasses.replace(SMALL, learning_rate=3.0, epochs=6)
     never = dataclasses.replace(SMALL, epochs=8)
     value, x = _data(4000)
+    assert race(jr.key(0), value, x, [short, never]).settings == never
     one = race(jr.key(0), value, x, [short, bad, never])
     assert one.settings == short
     assert one.short
@@ -274,6 +275,17 @@ def test_short_ways_are_chosen_among_by_the_mixture_of_all():
     assert [job.settings.epochs for job in ensemble.jobs] == [1] * 5 + [2] * 5
     ensemble = Scripted({1: 2.0, 8: 0.0})  # longer is better: the long one wins
     assert find_winner(ensemble, [few, many, long]).settings == long
+    three = dataclasses.replace(many, num_members=3)
+    ensemble = Scripted({8: 2.0})
+    assert len(find_winner(ensemble, [three, long]).runs) == 3
+
+
+def test_a_way_that_diverges_does_not_end_a_race():
+    short = dataclasses.replace(SMALL, num_members=2, epochs=1)
+    long = dataclasses.replace(short, epochs=8, num_members=1)
+    ensemble = Scripted({1: np.nan, 2: np.nan, 8: 0.0})
+    ways = [short, dataclasses.replace(short, epochs=2), long]
+    assert find_winner(ensemble, ways).settings == long
 
 
 @pytest.mark.faults

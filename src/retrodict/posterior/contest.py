@@ -52,7 +52,7 @@ def train_best(
             pairs = fewer
     parts: list[Any] = [*races]
     first = _best(races)
-    # many short trainings, averaged, do as well in a fifth of the time
+    # many short trainings, averaged, do about as well in a quarter of the time
     if search and synthesize and not first.short and can_synthesize(pairs):
         key_likelihood, key_pairs = jr.fold_in(key, 1), jr.fold_in(key, 2)
         likelihood = learn_likelihood(

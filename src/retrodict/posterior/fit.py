@@ -56,8 +56,8 @@ def fit(
             say nothing where that helps; ``"fast"`` trains one network with the first
             choice.
         num_members: Networks in the ensemble; by default 5, or 10 of fewer than 3000
-            simulations, or 1 if ``effort`` is ``"fast"``. A single one is often
-            over-confident.
+            simulations or where short trainings do best, or 1 if ``effort`` is
+            ``"fast"``. A single one is often over-confident.
         settings: Architecture and schedule, instead of those that ``effort`` and
             ``num_members`` stand for.
         checkpoint: Folder to keep the training in: the same call goes on from there, to

@@ -33,9 +33,7 @@ NUM_SYNTHETIC = 20_000  # at least
 PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
 MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
-MIN_MEMBERS = (
-    4  # half as many as without, at least: with more pairs less is left to chance
-)
+MIN_MEMBERS = 4  # at least, else half as many: more pairs leave less to chance
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
 

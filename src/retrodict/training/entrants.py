@@ -61,11 +61,12 @@ def find_winner(ensemble: Trainer, candidates: Sequence[Settings]) -> Entrant:
     count, best = ensemble.num_raced, np.inf
     for epochs in sorted({c.epochs for c in candidates}):
         ways = [c for c in candidates if c.epochs == epochs]
-        short = is_short(ways[0], candidates)
-        fresh = _enter(ensemble, ways, max(count, NUM_SHORT * short))
-        tried += fresh
+        members = count
+        if is_short(ways[0], candidates):
+            members = max(count, min(NUM_SHORT, ways[0].num_members))
+        tried += _enter(ensemble, ways, members)
         before, best = best, min(one.score(count) for one in tried)
-        if best == before:
+        if best == before < np.inf:  # a loss that is not finite ends nothing
             break
     winner = min(tried, key=lambda one: one.score(count))
     same = [one for one in tried if len(one.runs) == len(winner.runs)]

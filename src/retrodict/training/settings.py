@@ -146,11 +146,10 @@ def candidate_settings(
     """Return the trainings that are raced on held-out simulations.
 
     They differ in start, schedule and the number of members alone, so that one compiled
-    program serves all.
-    Short ones at a low rate suit posteriors that are nearly linear and Gaussian, where
-    a long one learns the noise; long ones suit posteriors of intricate shape, with a
-    firm prior on the weights or a loose one. A regression is a bad start where theta is
-    far from linear in x.
+    program serves all. Short ones at a low rate suit posteriors that are nearly linear
+    and Gaussian, where a long one learns the noise; long ones suit posteriors of
+    intricate shape, with a firm prior on the weights or a loose one. A regression is a
+    bad start where theta is far from linear in x.
 
     Args:
         base: The default for the budget and the dimension.
