@@ -12,6 +12,7 @@ import retrodict as rd
 from retrodict import workflow
 
 
+POSTERIOR = "posterior.retrodict"
 SETTINGS = rd.Settings(
     num_members=1,
     num_layers=2,
@@ -112,3 +113,58 @@ def test_earlier_posterior_is_used_and_checked(tmp_path):
     narrow = rd.Study(model=vector_model(rd.Nuisance(dist.HalfNormal(1.0)), np.ones(2)))
     with pytest.raises(rd.ModelError, match=r"Expected one of .*got one of .*'noise'"):
         rd.run(narrow, tmp_path / "b", posterior=first.posterior)
+
+
+@pytest.fixture
+def short_rounds(monkeypatch):
+    """Train the same small network in every round."""
+    monkeypatch.setattr("retrodict.posterior.rounds.fit", _short_fit)
+    monkeypatch.setattr(workflow, "fit", _short_fit)
+    judge = partial(rd.trust.validate_at, num_samples=64)
+    monkeypatch.setattr(workflow, "validate_at", judge)
+
+
+def _short_fit(simulations, *, seed=0, **options):
+    return rd.fit(simulations, seed=seed, settings=SETTINGS)
+
+
+@pytest.mark.slow
+def test_rounds_go_to_the_observation_and_stay_with_it(tmp_path, short_rounds):
+    """Nearly all runs of the last round are nearer to x_obs than those of the first."""
+
+    def simulator(key, theta):
+        return theta["mu"] + 0.3 * jr.normal(key, (2,))
+
+    prior = rd.Prior(mu=dist.Normal(0, 1).expand([2]).to_event(1))
+    observed = np.array([1.5, -1.0])
+    model = rd.Model(prior, simulator, observed=observed, name="rounds")
+    study = rd.Study(model=model, num_validation=60, rounds=3)
+    result = rd.run(study, tmp_path, budget=1000)
+    told = result.summary["rounds"]
+    assert told["number"] == 3
+    assert told["budget"] == 1000
+    assert 0 < told["mass"] < 0.7
+    sizes = [len(rd.simulate(model, 200, out=tmp_path / "simulations"))]
+    sizes += [int(folder.name) for folder in (tmp_path / "rounds").iterdir()]
+    assert sorted(sizes) == [1, 2, 200]
+    near = result.posterior.preview[1]
+    assert np.linalg.norm(near - observed, axis=1).max() < 2.0
+    exact, sd = observed / 1.09, np.sqrt(0.09 / 1.09)
+    mean = result.draws["mu"].mean(0)
+    assert np.abs((mean - exact) / sd).max() < 0.5  # 600 simulations, one network
+    page = (tmp_path / "report.html").read_text()
+    assert "the first of 3 rounds" in page
+    assert "all of them like your data" in page
+    again = rd.run(
+        study, tmp_path, budget=1000, posterior=rd.load(tmp_path / POSTERIOR)
+    )
+    assert again.summary["parameters"] == result.summary["parameters"]
+    assert again.summary["validation"] == result.summary["validation"]
+
+
+def test_rounds_need_the_density_of_the_prior(tmp_path):
+    noise = rd.Nuisance(dist.HalfNormal(1.0))
+    study = rd.Study(model=vector_model(noise, np.zeros(2)))
+    with pytest.raises(rd.ModelError, match="Expected every sampled parameter"):
+        rd.run(study, tmp_path, rounds=2)
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ._core.seeds import check_seed, stream_key
 from ._core.version import package_version
 from .diagnostics import c2st
 from .model import Baseline, Model, Study
-from .posterior import Posterior, fit
+from .posterior import Posterior, all_sampled, fit, simulate_in_rounds
 from .report import Result, report_content, write_report, write_samples
 from .simulations import (
     Simulations,
@@ -26,7 +26,7 @@ from .simulations import (
     simulate_at,
 )
 from .training import checkpointing, default_settings, forget_checkpoints
-from .trust import Informed, Verdict, informed, validate
+from .trust import Informed, Verdict, informed, replicates, validate, validate_at
 
 
 __all__ = ["Result", "package_version", "run"]
@@ -36,6 +36,8 @@ NUM_DRAWS = 10_000
 NUM_PREDICTIVE = 1000
 NUM_C2ST = 2000
 NUM_PER_OBSERVATION = 2000
+ROUND_MEMBERS = 3  # networks of a round that only says where to simulate
+LAST_SHARE = 0.6  # of a budget, spent in the last of several rounds
 
 
 def run(
@@ -44,6 +46,7 @@ def run(
     *,
     seed: int = 0,
     budget: int | None = None,
+    rounds: int | None = None,
     with_baseline: bool = True,
     workers: int | None = None,
     posterior: Posterior | None = None,
@@ -53,11 +56,15 @@ def run(
 
     Args:
         study: Model, data and baseline.
-        out: Folder for ``simulations/``, ``posterior.retrodict``, ``samples.nc``,
-            ``summary.json`` and ``report.html``. Simulations that are there already
+        out: Folder for ``simulations/`` (and ``rounds/`` if there are several),
+            ``posterior.retrodict``, ``samples.nc``, ``summary.json`` and
+            ``report.html``. Simulations that are there already
             are used, and a training that was interrupted there goes on.
         seed: Seed of everything.
         budget: Number of training simulations; the study's own by default.
+        rounds: Rounds that they are spent in, each nearer to the observation; the
+            study's own number by default. With more than one, the posterior holds for
+            this observation alone, and is judged for data like it.
         with_baseline: Also compute the study's classical baseline.
         workers: Worker processes for a Python simulator.
         posterior: A posterior trained before, instead of training one.
@@ -67,7 +74,8 @@ def run(
         All results; the files are in ``out``.
 
     Raises:
-        ModelError: If the study has no observation or its simulator cannot run.
+        ModelError: If the study has no observation or its simulator cannot run; or if
+            there are rounds and some parameters are nuisances, or targets derived.
         DataError: If observation or simulations cannot be used.
         StorageError: If ``out`` cannot be written.
         InterruptedRun: On Ctrl-C; the same call continues.
@@ -79,17 +87,21 @@ def run(
     timings: dict[str, float] = {}
     begun = time.perf_counter()
     check_fits(posterior, model)
+    counts = spread_budget(budget, _num_rounds(study, rounds, posterior))
+    if len(counts) > 1:
+        all_sampled(model)
     with stopwatch(timings, "simulate_s"):
         folder = out / "simulations"
-        sims = simulate(model, budget, seed=seed, out=folder, workers=workers)
+        sims = simulate(model, counts[0], seed=seed, out=folder, workers=workers)
         check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
+    if posterior is None and len(counts) > 1:
+        posterior = train_in_rounds(study, sims, counts[1:], seed, out, workers)
     posterior = posterior or train(study, sims, seed, out / TRAINING)
     timings["train_s"] = posterior.record.train_s
     timings["compile_s"] = posterior.record.compile_s
     posterior.save(out / "posterior.retrodict")
     with stopwatch(timings, "validate_s"):
-        num = study.num_validation
-        verdict = validate(posterior, model, num_simulations=num, seed=seed)
+        verdict = judge(study, posterior, seed)
     with stopwatch(timings, "infer_s"):
         at = posterior.at(model.observed)
         draws = at.sample(stream_key(seed, "infer"), NUM_DRAWS)
@@ -143,6 +155,80 @@ def train(
         return fit(sims, seed=seed, settings=replace(default, **study.training))
 
 
+def train_in_rounds(
+    study: Study,
+    sims: Simulations,
+    counts: Sequence[int],
+    seed: int,
+    out: Path,
+    workers: int | None = None,
+) -> Posterior:
+    """Simulate in rounds, each nearer to the observation, and train on the last region.
+
+    Args:
+        study: What is studied.
+        sims: Simulations from the whole prior.
+        counts: Simulations of every further round.
+        seed: Seed of simulations and trainings.
+        out: Folder of the run.
+        workers: Worker processes for a Python simulator.
+    """
+    model = study.model
+    with checkpointing(out / TRAINING):
+        first = fit(sims, seed=seed, effort="fast", num_members=ROUND_MEMBERS)
+        found = simulate_in_rounds(
+            first,
+            model,
+            model.observed,
+            counts,
+            simulations=sims,
+            seed=seed,
+            out=out / "rounds",
+            workers=workers,
+        )
+        posterior = train(study, found.simulations, seed)
+    records = (first.record, *found.records, posterior.record)
+    posterior.record = replace(
+        posterior.record,
+        train_s=sum(record.train_s for record in records),
+        compile_s=sum(record.compile_s for record in records),
+        rounds={
+            "number": 1.0 + len(found.regions),
+            "budget": float(len(sims) + found.num_simulations),
+            "mass": found.regions[-1].mass,
+        },
+    )
+    return posterior
+
+
+def spread_budget(budget: int, rounds: int) -> list[int]:
+    """Return how many simulations each round is for: most for the last.
+
+    Args:
+        budget: Of all of them.
+        rounds: Number of rounds.
+    """
+    if rounds == 1:
+        return [budget]
+    early = int(budget * (1 - LAST_SHARE) / (rounds - 1))
+    return [early] * (rounds - 1) + [budget - early * (rounds - 1)]
+
+
+def _num_rounds(study: Study, rounds: int | None, posterior: Posterior | None) -> int:
+    """Return the number of rounds: as of a posterior, as asked for, or the study's."""
+    if posterior is not None:
+        return posterior.record.num_rounds
+    return study.rounds if rounds is None else rounds
+
+
+def judge(study: Study, posterior: Posterior, seed: int) -> Verdict:
+    """Judge a posterior on average over the prior, or where its rounds have led."""
+    model, num = study.model, study.num_validation
+    if posterior.record.num_rounds == 1:
+        return validate(posterior, model, num_simulations=num, seed=seed)
+    return validate_at(posterior, model, model.observed, num_simulations=num, seed=seed)
+
+
 def inform(
     posterior: Posterior,
     sims: Simulations,
@@ -153,7 +239,12 @@ def inform(
     """Report what the data inform, at the observation and on average."""
     key, flat = stream_key(seed, "informed"), sims.model.flatten(draws)
     known = verdict.calibration.width_if_known
-    return informed(key, posterior, sims, flat, known)
+    asked = None
+    if posterior.record.num_rounds > 1:
+        model = sims.model
+        num = NUM_PER_OBSERVATION
+        _, asked = replicates(posterior, model, model.observed, num, seed=seed)
+    return informed(key, posterior, sims, flat, known, asked=asked)
 
 
 def observation_draws(

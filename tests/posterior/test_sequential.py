@@ -95,7 +95,7 @@ def test_a_region_is_a_part_of_the_one_before(two_islands, prior):
 def rounds():
     """The linear model with two rounds; trainings are short, and start exact."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retrodict.posterior.sequential.MEMBERS", 1)
+        patch.setattr("retrodict.posterior.rounds.MEMBERS", 1)
         patch.setattr("retrodict.posterior.refined.NUM_LEARNED", 1)
         model = linear_model()
         first = rd.simulate(model, 400, seed=0)

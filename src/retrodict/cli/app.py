@@ -77,6 +77,12 @@ def run(
     budget: Annotated[
         int | None, typer.Option(min=50, help="Number of training simulations.")
     ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=20, help="Rounds of simulations, each nearer to the observation."
+        ),
+    ] = None,
     data: DataOption = None,
     observation: ObservationOption = None,
     part: PartOption = None,
@@ -98,6 +104,7 @@ def run(
             out=out,
             seed=seed,
             budget=budget,
+            rounds=rounds,
             data=data,
             observation=observation,
             part=part,
@@ -105,6 +112,7 @@ def run(
         ),
         seed=seed,
         budget=budget,
+        rounds=rounds,
         with_baseline=not no_baseline,
         workers=workers,
         strict=strict,

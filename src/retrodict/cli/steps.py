@@ -134,7 +134,7 @@ def earlier(out: Path) -> "tuple[Posterior, int, int]":
     from ..posterior import load as load_posterior
 
     posterior = load_posterior(out / "posterior.retrodict")
-    return posterior, posterior.record.seed, posterior.record.num_simulations
+    return posterior, posterior.record.seed, posterior.record.budget
 
 
 def command_line(model: str, **options: Any) -> str:
@@ -194,13 +194,12 @@ def validate(
 ) -> None:
     """Judge a saved posterior and print its checks."""
     from ..posterior import load as load_posterior
-    from ..trust import validate as judge
-    from ..workflow import check_fits
+    from ..workflow import check_fits, judge
 
     posterior = load_posterior(path)
     check_fits(posterior, study.model)
     with silence(quiet):
-        verdict = judge(posterior, study.model, num_simulations=num, seed=seed)
+        verdict = judge(replace(study, num_validation=num), posterior, seed)
     if as_json:
         typer.echo(json.dumps(verdict.to_dict(), indent=1))
     elif not quiet:

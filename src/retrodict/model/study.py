@@ -80,6 +80,8 @@ class Study:
         description: A paragraph for the reader.
         source: Where the data come from.
         budget: Number of simulations to train on by default.
+        rounds: Rounds that they are spent in by default, each nearer to the
+            observation. One makes a posterior for any observation.
         baseline: ``(key, model) -> Baseline``, a classical answer to compare with.
         axes: How each series of x is drawn, by name (``"x"`` if x is one array).
         figures: Functions ``FigureInput -> (caption, matplotlib Figure)``.
@@ -102,6 +104,7 @@ class Study:
     description: str = ""
     source: str = ""
     budget: int = 10_000
+    rounds: int = 1
     baseline: Callable[[Any, Model], Baseline] | None = None
     axes: Mapping[str, Axis] = dataclasses.field(default_factory=dict)
     figures: tuple[Callable[[FigureInput], tuple[str, Any]], ...] = ()

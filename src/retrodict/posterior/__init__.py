@@ -5,8 +5,9 @@ from .fit import fit
 from .load import load
 from .posterior import Posterior
 from .refine import refine
-from .refined import Refined
+from .refined import Refined, all_sampled
 from .restricted import Restricted, restrict
+from .rounds import simulate_in_rounds
 from .sequential import Sequential
 from .typical import fit_typical
 from .warnings import PosteriorWarning
@@ -19,10 +20,12 @@ __all__ = [
     "Refined",
     "Restricted",
     "Sequential",
+    "all_sampled",
     "fit",
     "fit_typical",
     "load",
     "refine",
     "restrict",
+    "simulate_in_rounds",
     "summarize",
 ]

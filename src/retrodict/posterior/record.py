@@ -35,6 +35,9 @@ class Record:
         prior_sd: Their standard deviation.
         prior_text: The prior in words, by parameter.
         versions: Versions of the libraries.
+        rounds: Of a posterior made in rounds for one observation: ``number`` of rounds,
+            ``budget`` of all of them, and ``mass``, the prior probability of the region
+            around it that the posterior was trained in. Else empty.
     """
 
     model_name: str
@@ -54,6 +57,17 @@ class Record:
     prior_sd: np.ndarray
     prior_text: Mapping[str, str]
     versions: Mapping[str, str]
+    rounds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def num_rounds(self) -> int:
+        """Number of rounds; 1 where every observation may be asked about."""
+        return int(self.rounds.get("number", 1))
+
+    @property
+    def budget(self) -> int:
+        """Simulations spent, those outside the last region included."""
+        return int(self.rounds.get("budget", self.num_simulations))
 
     @property
     def best_epoch(self) -> np.ndarray:

@@ -1,41 +1,21 @@
-r"""Rounds for one observation: simulate again where its posterior lies.
+"""Refine in rounds: a posterior for one observation, from simulations near it.
 
-Each round cuts the prior to a few ellipsoids, in unconstrained coordinates, that hold
-the posterior of the round before with a margin, and simulates from what is left:
-:math:`p(\theta)\,1_R(\theta)/P(R)`. Simulations of earlier rounds that lie inside are
-draws from the same, so all are used, and no importance weight is needed: within R the
-posterior of the cut prior is that of the whole one.
-
-Source: Deistler, Goncalves, Macke (2022), Truncated proposals for scalable and
-hassle-free simulation-based inference, arXiv:2210.04815, algorithm 1.
-Deviations from the source: ellipsoids around the draws instead of their highest-density
-regions, so that the cut prior is sampled and normalized without rejecting most of it;
-rounds end when the region no longer shrinks.
+See :mod:`retrodict.posterior.rounds` for the method and its source.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._core.progress import say
-from .._core.seeds import check_seed, stream_key
-from ..model import Model, Prior, Region
-from ..simulations import Simulations, concatenated, simulate
-from .ellipsoids import ellipsoids
+from ..model import Model
+from ..simulations import Simulations
 from .fit import fit
 from .posterior import Posterior
 from .refined import all_sampled, can_refine, refine_by_likelihood
 from .restricted import Restricted
-
-
-NUM_DRAWS = 10_000  # of the posterior, behind a region
-SHRINKS = 0.7  # a region that keeps more of the mass is not worth another round
-MEMBERS = 3  # networks of a round that only says where to simulate
-PARTS = 20  # of a power of ten: few numbers of rows are few programs to compile
+from .rounds import one_row, simulate_in_rounds
 
 
 @dataclass(frozen=True)
@@ -97,75 +77,22 @@ def refine_in_rounds(
     for name, count in (("rounds", rounds), ("num_simulations", num_simulations)):
         if count < 1:
             raise ValueError(f"{name}: Expected at least 1; got {count}.")
-    key = stream_key(check_seed(seed), "rounds")
-    pool = [] if simulations is None else [simulations.ok()]
-    answer: Any = posterior
-    regions: list[Region] = []
-    spent: int = 0
-    costs: list[Any] = []  # what has seconds
-    for number in range(rounds):
-        within = regions[-1] if regions else None
-        key_round = jr.fold_in(key, number)
-        region = _region(key_round, answer, model.prior, x_obs, within)
-        before = 1.0 if within is None else within.mass
-        last = number == rounds - 1 or region.mass > SHRINKS * before
-        regions.append(region)
-        cut = model.with_prior(model.prior.restricted(region))
-        count = num_simulations * (rounds - number if last else 1)
-        fresh = simulate(cut, count, seed=seed, stream=f"round {number}")
-        spent += count
-        pool = [_inside(part, region) for part in (*pool, fresh.ok())]
-        data = _rounded(concatenated(pool, cut))
-        say(
-            f"Round {number + 1}: {len(data)} simulations in {region.mass:.2g} of the "
-            "prior."
-        )
-        if last:
-            break
-        trained = fit(data, seed=seed + number, effort="fast", num_members=MEMBERS)
-        costs.append(trained.record)
-        answer = Restricted(trained, region)
+    counts = [num_simulations] * rounds
+    found = simulate_in_rounds(
+        posterior, model, x_obs, counts, simulations=simulations, seed=seed
+    )
+    data = found.simulations
     best = trained = fit(data, seed=seed, effort=effort)
-    costs.append(trained.record)
+    costs: list[Any] = [*found.records, trained.record]  # what has seconds
     if can_refine(data):
         best = refine_by_likelihood(trained, data)
         costs.append(best.likelihood)
     return Sequential(
-        Restricted(best, regions[-1]),
+        Restricted(best, found.regions[-1]),
         x_obs,
         data,
-        tuple(region.mass for region in regions),
-        spent,
+        tuple(region.mass for region in found.regions),
+        found.num_simulations,
         train_s=sum(cost.train_s for cost in costs),
         compile_s=sum(cost.compile_s for cost in costs),
     )
-
-
-def one_row(x_obs: Any) -> Any:
-    """Return one observation as the only row of many."""
-    return jax.tree.map(lambda values: np.asarray(values)[None], x_obs)
-
-
-def _region(
-    key: Key[Array, ""],
-    posterior: Posterior | Restricted,
-    prior: Prior,
-    x_obs: Any,
-    within: Region | None,
-) -> Region:
-    """Return the part of the prior around the posterior at the observation."""
-    key_draws, key_mass = jr.split(key)
-    theta = posterior.sample(key_draws, one_row(x_obs), NUM_DRAWS)[0]
-    return ellipsoids(key_mass, prior.space.unconstrain(theta), prior, within)
-
-
-def _inside(simulations: Simulations, region: Region) -> Simulations:
-    theta = region.space.flatten(simulations.theta)
-    return simulations[np.flatnonzero(region.contains(theta))]
-
-
-def _rounded(simulations: Simulations) -> Simulations:
-    """Leave out the oldest rows that a rounded number does not need."""
-    count = len(simulations)
-    step = max(1, 10 ** len(str(count)) // (10 * PARTS))
-    return simulations[count % step :]

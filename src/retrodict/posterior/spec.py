@@ -216,6 +216,7 @@ class TrainingSpec(AbstractSpec):
     train_s: float
     prior_text: dict[Name, str]
     versions: dict[Name, Text]
+    rounds: dict[Name, float] = {}
 
 
 def estimator_name(density: str) -> str:

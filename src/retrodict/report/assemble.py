@@ -68,6 +68,7 @@ def report_content(result: Result) -> ReportContent:
             "errors": list(sims.errors),
             "seconds": sims.seconds,
         },
+        rounds=record.rounds,
         warnings=tuple((w.code, w.message, w.remedy) for w in result.at.warnings),
         provenance=_provenance(result),
         figures=_own_figures(study, figure_input),

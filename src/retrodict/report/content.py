@@ -48,6 +48,8 @@ class ReportContent:
         best_epoch: Epoch that each member was kept from, counted from 0.
         simulations: ``total``, ``counts`` by status, ``errors`` as pairs of text and
             count, ``seconds``.
+        rounds: Of a posterior made in rounds: ``number``, ``budget`` and ``mass`` of
+            the last region; empty of any other.
         warnings: ``(code, message, remedy)`` about the observation.
         provenance: Versions, seeds and times; the entry ``command`` reproduces the run.
         figures: ``(caption, figure)`` of the study's own, or the exception in place of
@@ -82,6 +84,7 @@ class ReportContent:
     validation: np.ndarray | None = None
     best_epoch: np.ndarray | None = None
     simulations: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rounds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[tuple[str, str, str], ...] = ()
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     figures: tuple[tuple[str, Any], ...] = ()

@@ -72,6 +72,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
     return {
         "content": content,
         "headline": words.headline(content),
+        "rounds": words.rounds_words(content),
         "open_checks": open_checks,
         "passed_checks": passed,
         "status_words": words.STATUS_WORDS,

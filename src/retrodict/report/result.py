@@ -77,6 +77,8 @@ class Result:
             "parameters": summarize_draws(self.draws, model.units),
             "derived": summarize_draws(self.derived, model.units),
         }
+        if self.posterior.record.rounds:
+            content["rounds"] = dict(self.posterior.record.rounds)
         if self.baseline is not None:
             other = summarize_baseline(model, self.baseline, self.scores)
             answers = (c["parameters"] | c["derived"] for c in (content, other))

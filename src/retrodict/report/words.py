@@ -63,7 +63,7 @@ def headline(content: ReportContent) -> Headline:
     title = _TITLES[kind]
     if kind == "trusted" and content.warnings:
         title += ", but look at the warning about your data"
-    return Headline(kind, title, _MEANINGS[kind], _evidence(verdict))
+    return Headline(kind, title, _MEANINGS[kind], _evidence(content))
 
 
 def informed_words(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
@@ -90,13 +90,28 @@ def checks_by_weight(verdict: Verdict | None) -> tuple[list[Check], list[Check]]
     return open_, [c for c in checks if c.status not in order]
 
 
-def _evidence(verdict: Verdict | None) -> str:
+def rounds_words(content: ReportContent) -> str:
+    """Say how the simulations of several rounds were spent; empty for one round."""
+    if not content.rounds:
+        return ""
+    return (
+        f"They are the first of {content.rounds['number']:.0f} rounds, "
+        f"{number(content.rounds['budget'])} runs in all. Each later round drew its "
+        "parameters nearer to your observation, the last from "
+        f"{content.rounds['mass']:.1g} of the prior. The posterior holds for this "
+        "observation, and for no other."
+    )
+
+
+def _evidence(content: ReportContent) -> str:
+    verdict = content.verdict
     if verdict is None:
         return ""
     checks = list(verdict.checks)
     passed = sum(c.status == "pass" for c in checks)
     noun = "check" if len(checks) == 1 else "checks"
+    like = ", all of them like your data" if content.rounds else ""
     return (
         f"{passed} of {len(checks)} {noun} passed, on "
-        f"{number(verdict.num_simulations)} test simulations with known truth."
+        f"{number(verdict.num_simulations)} test simulations with known truth{like}."
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from .at import simulate_at
+    from .at import simulate_at, simulations_at
     from .cancel import cancel
     from .cluster import Dask
     from .command import recall, remember
@@ -56,6 +56,7 @@ _HOMES = {
     "run_shard": "run",
     "simulate": "run",
     "simulate_at": "at",
+    "simulations_at": "at",
     "verify": "damage",
 }
 
@@ -86,6 +87,7 @@ __all__ = [
     "run_shard",
     "simulate",
     "simulate_at",
+    "simulations_at",
     "verify",
 ]
 

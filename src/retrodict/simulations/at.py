@@ -11,10 +11,12 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
+from .._core.errors import DataError
 from .._core.seeds import numpy_generator
 from ..model import JaxSimulator, Model
-from .dataset import as_series, usable
+from .dataset import Simulations, as_series, like_series, usable
 from .inline import compiled_simulator
+from .messages import STATUSES
 
 
 def simulate_at(
@@ -34,31 +36,85 @@ def simulate_at(
     Raises:
         ValueError: If a sampled parameter is missing.
     """
-    rows = model.prior.space.unflatten(model.prior.space.flatten(theta))
+    x, good = _simulated(key, model, _rows(model, theta))
+    return {name: values[good] for name, values in x.items()}
+
+
+def simulations_at(
+    key: Key[Array, ""], model: Model, theta: Mapping[str, Any], *, seed: int = 0
+) -> Simulations:
+    """Simulate once at each given theta, in this process, and keep what failed too.
+
+    Args:
+        key: PRNG key of the simulator's randomness.
+        model: What to simulate.
+        theta: One array ``(n, *shape)`` per sampled parameter.
+        seed: The seed that the key comes from, to be remembered.
+
+    Raises:
+        DataError: If no row succeeds.
+        ValueError: If a sampled parameter is missing.
+    """
+    rows = _rows(model, theta)
+    x, good = _simulated(key, model, rows)
+    if not good.any():
+        raise DataError(
+            f"theta: Expected parameters at which {model.name} can be simulated; all "
+            f"{len(good)} rows failed."
+        )
+    return Simulations(
+        model=model,
+        theta=rows,
+        derived=model.derived(rows),
+        x=like_series(x, set(x) == {"x"}),
+        status=np.where(good, 0, STATUSES.index("nonfinite")).astype(np.int8),
+        index=np.arange(len(good)),
+        seed=seed,
+        stream="at",
+    )
+
+
+def _rows(model: Model, theta: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return model.prior.space.unflatten(model.prior.space.flatten(theta))
+
+
+def _simulated(
+    key: Key[Array, ""], model: Model, rows: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return series of every row, and which rows succeeded."""
     count = len(next(iter(rows.values())))
     if isinstance(model.simulator, JaxSimulator):
         keys = jax.vmap(partial(jr.fold_in, key))(np.arange(count, dtype=np.uint32))
         arrays = {k: jnp.asarray(v, jnp.float32) for k, v in rows.items()}
-        x = as_series(compiled_simulator(model)(keys, arrays))
-        return _finite(model, {name: np.asarray(v) for name, v in x.items()})
-    rng = numpy_generator(key)
-    outputs = []
-    for i in range(count):
-        # The user's code may raise anything, as it may in a campaign.
-        with contextlib.suppress(Exception):
-            x = model.simulator.function(rng, {k: v[i] for k, v in rows.items()})
-            outputs.append({k: np.asarray(v) for k, v in as_series(x).items()})
-    shapes = [{k: v.shape for k, v in output.items()} for output in outputs]
-    alike = [o for o, s in zip(outputs, shapes, strict=True) if s == shapes[0]]
-    return _finite(
-        model, {k: np.stack([o[k] for o in alike]) for k in alike[0]} if alike else {}
-    )
-
-
-def _finite(model: Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Keep the rows that are finite in every series, or missing where they may be."""
+        found = as_series(compiled_simulator(model)(keys, arrays))
+        x = {name: np.asarray(v) for name, v in found.items()}
+        ran = np.ones(count, bool)
+    else:
+        x, ran = _called(key, model.simulator.function, rows, count)
     good = [
-        usable(v.reshape(len(v), -1), name in model.maskable).all(1)
+        usable(v.reshape(count, -1), name in model.maskable).all(1)
         for name, v in x.items()
     ]
-    return {name: values[np.all(good, axis=0)] for name, values in x.items()}
+    return x, np.logical_and.reduce([ran, *good])
+
+
+def _called(
+    key: Key[Array, ""], function: Any, rows: Mapping[str, np.ndarray], count: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Call a Python simulator once per row; rows that raise are left zero."""
+    rng = numpy_generator(key)
+    x: dict[str, np.ndarray] = {}
+    ran = np.zeros(count, bool)
+    for i in range(count):
+        one: dict[str, np.ndarray] = {}
+        # The user's code may raise anything, as it may in a campaign.
+        with contextlib.suppress(Exception):
+            found = as_series(function(rng, {k: v[i] for k, v in rows.items()}))
+            one = {name: np.asarray(values) for name, values in found.items()}
+        shapes = {name: values.shape for name, values in one.items()}
+        x = x or {k: np.zeros((count, *v.shape), v.dtype) for k, v in one.items()}
+        ran[i] = bool(x) and shapes == {k: v.shape[1:] for k, v in x.items()}
+        if ran[i]:
+            for name, values in one.items():
+                x[name][i] = values
+    return x, ran

@@ -15,6 +15,7 @@ from .judge import judge
 from .proof import Proof
 from .recalibrate import Recalibrated, recalibrate
 from .reweighted import Reliability, Reweighted, reweighted
+from .updated import Updated, replicates, validate_at
 from .validate import Posterior, validate
 from .verdict import Calibration, Check, Verdict
 from .weights import (
@@ -45,6 +46,7 @@ __all__ = [
     "Reweighted",
     "Swag",
     "Uncertainty",
+    "Updated",
     "Verdict",
     "Worth",
     "advise_budget",
@@ -53,9 +55,11 @@ __all__ = [
     "informed",
     "judge",
     "recalibrate",
+    "replicates",
     "reweighted",
     "uncertainty",
     "validate",
+    "validate_at",
     "weight_posterior",
     "worth",
 ]

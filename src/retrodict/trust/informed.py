@@ -68,6 +68,8 @@ def informed(
     simulations: Simulations,
     draws: Float[np.ndarray, "num_draws theta_dim"],
     width_if_known: Float[np.ndarray, " theta_dim"] | None = None,
+    *,
+    asked: Simulations | None = None,
 ) -> Informed:
     """Report what the data inform.
 
@@ -77,9 +79,11 @@ def informed(
         simulations: Simulations from the prior, for its spread and to average over.
         draws: Draws of the posterior at the observation.
         width_if_known: From the verdict's calibration.
+        asked: Other simulations to average over.
     """
     good, model = simulations.ok(), simulations.model
-    xs = take_rows(good.x, np.arange(min(NUM_AVERAGED, len(good))))
+    asked = good if asked is None else asked.ok()
+    xs = take_rows(asked.x, np.arange(min(NUM_AVERAGED, len(asked))))
     everywhere = np.asarray(posterior.sample(key, xs, NUM_DRAWS), np.float64)
     prior_draws = good.targets[:NUM_PRIOR]
     names = tuple(model.target_names)

@@ -1,0 +1,147 @@
+r"""Simulate in rounds, each nearer to where the posterior of one observation lies.
+
+Each round cuts the prior to a few ellipsoids, in unconstrained coordinates, that hold
+the posterior of the round before with a margin, and simulates from what is left:
+:math:`p(\theta)\,1_R(\theta)/P(R)`. Simulations of earlier rounds that lie inside are
+draws from the same, so all are used, and no importance weight is needed: within R the
+posterior of the cut prior is that of the whole one.
+
+Source: Deistler, Goncalves, Macke (2022), Truncated proposals for scalable and
+hassle-free simulation-based inference, arXiv:2210.04815, algorithm 1.
+Deviations from the source: ellipsoids around the draws instead of their highest-density
+regions, so that the cut prior is sampled and normalized without rejecting most of it;
+rounds end when the region no longer shrinks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Key
+
+from .._core.progress import say
+from .._core.seeds import check_seed, stream_key
+from ..model import Model, Prior, Region
+from ..simulations import Simulations, concatenated, simulate
+from .ellipsoids import ellipsoids
+from .fit import fit
+from .posterior import Posterior
+from .record import Record
+from .restricted import Restricted
+
+
+NUM_DRAWS = 10_000  # of the posterior, behind a region
+SHRINKS = 0.7  # a region that keeps more of the mass is not worth another round
+MEMBERS = 3  # networks of a round that only says where to simulate
+PARTS = 20  # of a power of ten: few numbers of rows are few programs to compile
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What the rounds leave to the last training.
+
+    Attributes:
+        simulations: All simulations inside the last region; their model has the prior
+            that is cut to it.
+        regions: The region of each round.
+        num_simulations: Simulations of these rounds together.
+        records: Of the trainings between them.
+    """
+
+    simulations: Simulations
+    regions: tuple[Region, ...]
+    num_simulations: int
+    records: tuple[Record, ...]
+
+
+def simulate_in_rounds(
+    posterior: Posterior,
+    model: Model,
+    x_obs: Any,
+    counts: Sequence[int],
+    *,
+    simulations: Simulations | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    workers: int | None = None,
+) -> Rounds:
+    """Spend simulations near the posterior of one observation.
+
+    Args:
+        posterior: Of the whole prior.
+        model: The model.
+        x_obs: The observation.
+        counts: Simulations of each round; what a region that stops shrinking leaves
+            over is simulated at once.
+        simulations: More of them, from the whole prior.
+        seed: Seed of simulations and trainings.
+        out: Folder for the campaigns, ``1``, ``2`` and so on.
+        workers: Worker processes for a Python simulator.
+    """
+    key = stream_key(check_seed(seed), "rounds")
+    pool = [] if simulations is None else [simulations]
+    answer: Posterior | Restricted = posterior
+    regions: list[Region] = []
+    records: list[Record] = []
+    spent = 0
+    for number in range(len(counts)):
+        within = regions[-1] if regions else None
+        key_round = jr.fold_in(key, number)
+        region = _region(key_round, answer, model.prior, x_obs, within)
+        before = 1.0 if within is None else within.mass
+        last = number == len(counts) - 1 or region.mass > SHRINKS * before
+        regions.append(region)
+        cut = model.with_prior(model.prior.restricted(region))
+        count = sum(counts[number:]) if last else counts[number]
+        folder = None if out is None else out / str(number + 1)
+        stream = f"round {number}"
+        fresh = simulate(
+            cut, count, seed=seed, stream=stream, out=folder, workers=workers
+        )
+        spent += count
+        pool = [_inside(part, region) for part in (*pool, fresh)]
+        data = _rounded(concatenated(pool, cut))
+        say(
+            f"Round {number + 1}: {len(data)} simulations in {region.mass:.2g} of the "
+            "prior."
+        )
+        if last:
+            break
+        trained = fit(data, seed=seed + number, effort="fast", num_members=MEMBERS)
+        records.append(trained.record)
+        answer = Restricted(trained, region)
+    return Rounds(data, tuple(regions), spent, tuple(records))
+
+
+def one_row(x_obs: Any) -> Any:
+    """Return one observation as the only row of many."""
+    return jax.tree.map(lambda values: np.asarray(values)[None], x_obs)
+
+
+def _region(
+    key: Key[Array, ""],
+    posterior: Posterior | Restricted,
+    prior: Prior,
+    x_obs: Any,
+    within: Region | None,
+) -> Region:
+    """Return the part of the prior around the posterior at the observation."""
+    key_draws, key_mass = jr.split(key)
+    theta = posterior.sample(key_draws, one_row(x_obs), NUM_DRAWS)[0]
+    return ellipsoids(key_mass, prior.space.unconstrain(theta), prior, within)
+
+
+def _inside(simulations: Simulations, region: Region) -> Simulations:
+    theta = region.space.flatten(simulations.theta)
+    return simulations[np.flatnonzero(region.contains(theta))]
+
+
+def _rounded(simulations: Simulations) -> Simulations:
+    """Leave out the oldest rows that a rounded number does not need."""
+    count = len(simulations)
+    step = max(1, 10 ** len(str(count)) // (10 * PARTS))
+    return simulations[count % step :]

@@ -1,0 +1,170 @@
+r"""Calibration for data like one observation, of a posterior that holds only there.
+
+A posterior made in rounds knows simulations near its observation x_o alone; how it does
+on average over the prior says nothing. So the posterior at x_o takes the place of the
+prior: draw :math:`\theta \sim q(\cdot | x_o)`, simulate :math:`y \sim p(y | \theta)`,
+and judge what the network makes of both,
+
+.. math:: q(\theta | x_o, y) \propto q(\theta | x_o)\, q(\theta | y) / p(\theta).
+
+If :math:`q(\cdot | y)` is right, this is the posterior of a model whose prior is
+:math:`q(\cdot | x_o)`, and every check of calibration applies. Draws and truths come
+from one pool of draws at x_o: given y and the pool, each is the truth with probability
+equal to its weight, so that ranks are exactly uniform for a pool of any size.
+
+Source: Säilynoja, Schmitt, Bürkner, Vehtari (2025), Posterior SBC, arXiv:2502.03279.
+Deviations from the source: weights update the posterior at x_o; a network is not asked
+about both observations at once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.random as jr
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+from scipy.special import logsumexp
+
+from .._core.errors import ModelError
+from .._core.seeds import numpy_generator, stream_key
+from ..model import Model, Prior
+from ..simulations import Simulations, as_series, like_series, simulations_at
+from .validate import Posterior, validate
+from .verdict import Verdict
+
+
+NUM_POOL = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Updated:
+    """A posterior at one observation, updated by another; itself a posterior.
+
+    Attributes:
+        posterior: What is judged.
+        prior: Prior of the targets.
+        x_obs: The first observation.
+        pool: ``(n, theta_dim)`` draws at it.
+    """
+
+    posterior: Posterior
+    prior: Prior
+    x_obs: Any
+    pool: Float[np.ndarray, "n theta_dim"]
+
+    def sample(
+        self, key: PRNGKeyArray, xs: Any, num_samples: int
+    ) -> Float[np.ndarray, "num_observations num_samples theta_dim"]:
+        """Draw from the pool by weight, for every further observation.
+
+        Args:
+            key: PRNG key.
+            xs: Further observations, as the posterior takes them.
+            num_samples: Draws for each.
+        """
+        rng = numpy_generator(key)
+        log_weight = self._log_weight(xs)
+        weight = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
+        count = len(self.pool)
+        rows = [rng.choice(count, num_samples, p=row / row.sum()) for row in weight]
+        return self.pool[np.stack(rows)]
+
+    def log_prob(
+        self, theta: Float[np.ndarray, "num_observations num_samples theta_dim"], xs
+    ) -> Float[np.ndarray, "num_observations num_samples"]:
+        """Return the log-density in nats, normalized by the mean weight of the pool.
+
+        Args:
+            theta: ``(num_observations, num_samples, theta_dim)``.
+            xs: Further observations, as the posterior takes them.
+        """
+        log_z = logsumexp(self._log_weight(xs), axis=1) - np.log(len(self.pool))
+        flat = np.asarray(theta, np.float64).reshape(-1, theta.shape[-1])
+        here = self.posterior.log_prob(flat[None], _one_row(self.x_obs))
+        density = np.asarray(here, np.float64).reshape(theta.shape[:2])
+        return density + self._log_ratio(theta, xs) - log_z[:, None]
+
+    def _log_weight(self, xs: Any) -> Float[np.ndarray, "num_observations n"]:
+        count = len(next(iter(as_series(xs).values())))
+        return self._log_ratio(np.tile(self.pool, (count, 1, 1)), xs)
+
+    def _log_ratio(
+        self, theta: Float[np.ndarray, "num_observations n theta_dim"], xs: Any
+    ) -> Float[np.ndarray, "num_observations n"]:
+        """Return log q(theta | y) - log p(theta), which is finite at draws."""
+        flat = np.asarray(theta, np.float64).reshape(-1, theta.shape[-1])
+        log_prior = self.prior.log_prob(self.prior.space.unflatten(flat))
+        log_q = np.asarray(self.posterior.log_prob(theta, xs), np.float64)
+        return log_q - log_prior.reshape(theta.shape[:2])
+
+
+def replicates(
+    posterior: Posterior, model: Model, x_obs: Any, num: int, *, seed: int = 0
+) -> tuple[Updated, Simulations]:
+    """Simulate data like an observation, at draws of the posterior there.
+
+    Args:
+        posterior: Any object with ``sample(key, xs, num_samples)`` and
+            ``log_prob(theta, xs)``.
+        model: The model.
+        x_obs: The observation.
+        num: Number of simulations.
+        seed: Seed of draws and simulations.
+
+    Returns:
+        The posterior of each given x_obs too, and the simulations.
+
+    Raises:
+        ModelError: If the density of the prior of the targets is not known.
+    """
+    prior = model.target_prior()
+    if prior is None:
+        raise ModelError(
+            "model: Expected targets whose prior density is known; got "
+            f"{list(model.target_names)}, some of them derived. Name sampled "
+            "parameters in `infer`."
+        )
+    key_pool, key_rest, key_x = jr.split(stream_key(seed, "replicates"), 3)
+    xs = _one_row(x_obs)
+    draws = posterior.sample(key_pool, xs, max(NUM_POOL, 2 * num))[0]
+    pool = np.asarray(draws, np.float64)
+    theta = model.prior.sample(key_rest, num) | model.unflatten(pool[:num])
+    found = simulations_at(key_x, model, theta, seed=seed)
+    return Updated(posterior, prior, x_obs, pool), found
+
+
+def validate_at(
+    posterior: Posterior,
+    model: Model,
+    x_obs: Any,
+    *,
+    num_simulations: int = 1000,
+    num_samples: int = 256,
+    seed: int = 0,
+) -> Verdict:
+    """Judge whether a posterior can be trusted for data like one observation.
+
+    As :func:`validate`, with the posterior at the observation in place of the prior.
+
+    Args:
+        posterior: Any object with ``sample(key, xs, num_samples)`` and
+            ``log_prob(theta, xs)``.
+        model: The model whose posterior it claims to be.
+        x_obs: The observation.
+        num_simulations: Test simulations.
+        num_samples: Posterior draws per test simulation.
+        seed: Seed of the test simulations.
+
+    Raises:
+        DataError: If fewer than 20 test simulations succeed.
+        ModelError: If the density of the prior of the targets is not known.
+    """
+    updated, found = replicates(posterior, model, x_obs, num_simulations, seed=seed)
+    return validate(
+        updated, model, num_samples=num_samples, seed=seed, simulations=found
+    )
+
+
+def _one_row(x_obs: Any) -> Any:
+    series = {k: np.asarray(v)[None] for k, v in as_series(x_obs).items()}
+    return like_series(series, not isinstance(x_obs, dict))
