@@ -1,6 +1,6 @@
 """A hidden delay: a Neural ODE with memory finds what a plain ODE cannot.
 
-    python examples/hidden_delay.py --seeds 20
+    python examples/hidden_delay.py --seeds 20 --figure delay.svg
 
 Messenger RNA follows an induction that is switched on and off; the protein follows the
 messenger two hours later. The law of motion is learned from both, at eight induction
@@ -9,6 +9,7 @@ seen, and asked how long after a short pulse the protein responds.
 """
 
 import argparse
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -144,11 +145,43 @@ def coverage(model, answer, rng):
     return float(np.mean(inside))
 
 
+def draw(path, laws):
+    """Draw the protein of two unseen profiles: the truth, and every law's prediction.
+
+    Args:
+        path: File of the figure.
+        laws: A model and its fitted answer, by name.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+    for axis, switches in zip(axes, (UNSEEN[0], UNSEEN[2]), strict=True):
+        truth = exact(switches, TIMES)[:, 1]
+        axis.plot(TIMES, truth, "k.", ms=3, label="truth, 2 h late")
+        for (name, (model, answer)), color in zip(
+            laws.items(), ("#1f5a95", "#cc6a1f"), strict=True
+        ):
+            weights = answer.weights
+            protein = np.asarray(predict(model, weights, switches))[:, 1] * SCALE[1]
+            axis.plot(TIMES, protein, color=color, lw=1.2, label=name)
+        on = np.flatnonzero(induction(switches)) * STEP
+        axis.plot(on, np.full(len(on), -20.0), "|", color="0.5")
+        axis.set(xlabel="time (h); ticks: induction on", ylabel="protein (copies)")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False)
+    figure.savefig(path)
+
+
 def main():
     """Fit with and without memory, over seeds, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20, help="Data sets.")
-    count = parser.parse_args().seeds
+    parser.add_argument("--figure", type=Path, help="File for a picture.")
+    options = parser.parse_args()
+    count = options.seeds
     clean = np.stack([exact(s, TIMES) for s in TRAIN]) / SCALE
     with jax.enable_x64(True):
         errors = {}
@@ -175,6 +208,13 @@ def main():
         answer = rd.map_fit(problem(model, init, noisy), max_steps=80, tolerance=1e-3)
         share = coverage(model, answer, rng)
         print(f"90 % bands hold {share:.1%} of unseen points")
+        if options.figure:
+            plain, init = law(0, 8)
+            without = rd.map_fit(
+                problem(plain, init, noisy), max_steps=80, tolerance=1e-3
+            )
+            laws = {"memory": (model, answer), "no memory": (plain, without)}
+            draw(options.figure, laws)
 
 
 if __name__ == "__main__":

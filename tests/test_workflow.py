@@ -12,7 +12,6 @@ import retrodict as rd
 from retrodict import workflow
 
 
-POSTERIOR = "posterior.retrodict"
 SETTINGS = rd.Settings(
     num_members=1,
     num_layers=2,
@@ -155,9 +154,7 @@ def test_rounds_go_to_the_observation_and_stay_with_it(tmp_path, short_rounds):
     page = (tmp_path / "report.html").read_text()
     assert "the first of 3 rounds" in page
     assert "all of them like your data" in page
-    again = rd.run(
-        study, tmp_path, budget=1000, posterior=rd.load(tmp_path / POSTERIOR)
-    )
+    again = rd.run(study, tmp_path, budget=1000)
     assert again.summary["parameters"] == result.summary["parameters"]
     assert again.summary["validation"] == result.summary["validation"]
 

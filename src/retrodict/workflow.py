@@ -16,7 +16,16 @@ from ._core.seeds import check_seed, stream_key
 from ._core.version import package_version
 from .diagnostics import c2st
 from .model import Baseline, Model, Study
-from .posterior import Posterior, all_sampled, fit, simulate_in_rounds
+from .posterior import (
+    Posterior,
+    Refined,
+    all_sampled,
+    can_refine,
+    fit,
+    one_row,
+    refined_in_region,
+    simulate_in_rounds,
+)
 from .report import Result, report_content, write_report, write_samples
 from .simulations import (
     Simulations,
@@ -37,6 +46,7 @@ NUM_PREDICTIVE = 1000
 NUM_C2ST = 2000
 NUM_PER_OBSERVATION = 2000
 ROUND_MEMBERS = 3  # networks of a round that only says where to simulate
+PROPOSERS = 5  # of one whose draws a likelihood will weigh
 LAST_SHARE = 0.6  # of a budget, spent in the last of several rounds
 
 
@@ -94,17 +104,24 @@ def run(
         folder = out / "simulations"
         sims = simulate(model, counts[0], seed=seed, out=folder, workers=workers)
         check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
-    if posterior is None and len(counts) > 1:
-        posterior = train_in_rounds(study, sims, counts[1:], seed, out, workers)
-    posterior = posterior or train(study, sims, seed, out / TRAINING)
+    answer: Posterior | Refined
+    if posterior is not None:
+        answer = posterior
+    elif len(counts) > 1:
+        answer = train_in_rounds(study, sims, counts[1:], seed, out, workers)
+    else:
+        answer = train(study, sims, seed, out / TRAINING)
+    posterior = answer.posterior if isinstance(answer, Refined) else answer
     timings["train_s"] = posterior.record.train_s
     timings["compile_s"] = posterior.record.compile_s
     posterior.save(out / "posterior.retrodict")
     with stopwatch(timings, "validate_s"):
-        verdict = judge(study, posterior, seed)
+        verdict = judge(study, answer, seed)
     with stopwatch(timings, "infer_s"):
         at = posterior.at(model.observed)
-        draws = at.sample(stream_key(seed, "infer"), NUM_DRAWS)
+        key = stream_key(seed, "infer")
+        theta = answer.sample(key, one_row(model.observed), NUM_DRAWS)[0]
+        draws = model.unflatten(theta)
     baseline = classical_answer(study, seed, timings) if with_baseline else None
     scores = compare(model, draws, baseline) if baseline is not None else {}
     with stopwatch(timings, "measure_s"):
@@ -162,8 +179,10 @@ def train_in_rounds(
     seed: int,
     out: Path,
     workers: int | None = None,
-) -> Posterior:
+) -> Posterior | Refined:
     """Simulate in rounds, each nearer to the observation, and train on the last region.
+
+    The answer is weighed by a likelihood learned there, where that is better.
 
     Args:
         study: What is studied.
@@ -186,19 +205,25 @@ def train_in_rounds(
             out=out / "rounds",
             workers=workers,
         )
-        posterior = train(study, found.simulations, seed)
-    records = (first.record, *found.records, posterior.record)
-    posterior.record = replace(
-        posterior.record,
-        train_s=sum(record.train_s for record in records),
-        compile_s=sum(record.compile_s for record in records),
-        rounds={
-            "number": 1.0 + len(found.regions),
-            "budget": float(len(sims) + found.num_simulations),
-            "mass": found.regions[-1].mass,
-        },
-    )
-    return posterior
+        data = found.simulations
+        if can_refine(data) and not study.training:  # it proposes; a mean of 5 will do
+            posterior = fit(data, seed=seed, effort="fast", num_members=PROPOSERS)
+        else:
+            posterior = train(study, data, seed)
+        answer = refined_in_region(posterior, data, model.observed)
+    costs: list[Any] = [first.record, *found.records, posterior.record]
+    rounds = {
+        "number": 1.0 + len(found.regions),
+        "budget": float(len(sims) + found.num_simulations),
+        "mass": found.regions[-1].mass,
+    }
+    if isinstance(answer, Refined):
+        costs.append(answer.likelihood)
+        key, row = stream_key(seed, "efficiency"), one_row(model.observed)
+        rounds["efficiency"] = float(answer.effective_sample_size(key, row)[0])
+    seconds = {k: sum(getattr(c, k) for c in costs) for k in ("train_s", "compile_s")}
+    posterior.record = replace(posterior.record, rounds=rounds, **seconds)
+    return answer
 
 
 def spread_budget(budget: int, rounds: int) -> list[int]:
@@ -221,7 +246,7 @@ def _num_rounds(study: Study, rounds: int | None, posterior: Posterior | None) -
     return study.rounds if rounds is None else rounds
 
 
-def judge(study: Study, posterior: Posterior, seed: int) -> Verdict:
+def judge(study: Study, posterior: Posterior | Refined, seed: int) -> Verdict:
     """Judge a posterior on average over the prior, or where its rounds have led."""
     model, num = study.model, study.num_validation
     if posterior.record.num_rounds == 1:

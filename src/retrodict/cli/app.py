@@ -186,7 +186,7 @@ def report(
 ) -> None:
     """Write the report of an earlier run anew, from its simulations and posterior."""
     study = steps.load(model, data=data, observation=observation, part=part)
-    posterior, seed, budget = steps.earlier(out)
+    posterior, seed, budget, rounds = steps.earlier(out)
     steps.run(
         study,
         out,
@@ -195,6 +195,7 @@ def report(
             out=out,
             seed=seed,
             budget=budget,
+            rounds=rounds,
             data=data,
             observation=observation,
             part=part,
@@ -202,6 +203,7 @@ def report(
         ),
         seed=seed,
         budget=budget,
+        rounds=rounds,
         posterior=posterior,
         with_baseline=not no_baseline,
         strict=strict,

@@ -125,8 +125,11 @@ def run(
     _exit_unless_trusted(strict, result.verdict.verdict)
 
 
-def earlier(out: Path) -> "tuple[Posterior, int, int]":
-    """Return the posterior of an earlier run, its seed and its budget.
+def earlier(out: Path) -> "tuple[Posterior | None, int, int, int | None]":
+    """Return the posterior of an earlier run, its seed, its budget and its rounds.
+
+    After rounds there is none to return: the likelihood that weighed its draws is not
+    kept, so that all is trained again on the simulations that are.
 
     Raises:
         ArtifactError: If there is none, or it is damaged.
@@ -134,7 +137,10 @@ def earlier(out: Path) -> "tuple[Posterior, int, int]":
     from ..posterior import load as load_posterior
 
     posterior = load_posterior(out / "posterior.retrodict")
-    return posterior, posterior.record.seed, posterior.record.budget
+    record = posterior.record
+    if record.num_rounds > 1:
+        return None, record.seed, record.budget, record.num_rounds
+    return posterior, record.seed, record.budget, None
 
 
 def command_line(model: str, **options: Any) -> str:

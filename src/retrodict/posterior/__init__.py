@@ -5,9 +5,9 @@ from .fit import fit
 from .load import load
 from .posterior import Posterior
 from .refine import refine
-from .refined import Refined, all_sampled
+from .refined import Refined, all_sampled, can_refine
 from .restricted import Restricted, restrict
-from .rounds import simulate_in_rounds
+from .rounds import one_row, refined_in_region, simulate_in_rounds
 from .sequential import Sequential
 from .typical import fit_typical
 from .warnings import PosteriorWarning
@@ -21,10 +21,13 @@ __all__ = [
     "Restricted",
     "Sequential",
     "all_sampled",
+    "can_refine",
     "fit",
     "fit_typical",
     "load",
+    "one_row",
     "refine",
+    "refined_in_region",
     "restrict",
     "simulate_in_rounds",
     "summarize",

@@ -215,6 +215,7 @@ def refine_by_likelihood(
     simulations: Simulations,
     *,
     settings: Settings | None = None,
+    num_judged: int = NUM_JUDGED,
 ) -> Refined:
     """Learn a likelihood; arguments as :func:`retrodict.refine`."""
     model, network, record = simulations.model, posterior.network, posterior.record
@@ -233,7 +234,7 @@ def refine_by_likelihood(
     likelihood = learn_likelihood(
         jr.fold_in(key, 3), pairs, held_out, settings, num_members=NUM_LEARNED
     )
-    scores = _scores(posterior, likelihood, good, held_out)
+    scores = _scores(posterior, likelihood, good, held_out, num_judged)
     choice = max(scores, key=lambda name: scores[name])
     return Refined(posterior, likelihood, model.prior, choice, MappingProxyType(scores))
 
@@ -243,6 +244,7 @@ def _scores(
     likelihood: Likelihood,
     good: Simulations,
     held_out: np.ndarray,
+    num_judged: int,
 ) -> dict[str, float]:
     """Return the mean log-density of held-out theta under each of the choices."""
     network = posterior.network
@@ -253,7 +255,7 @@ def _scores(
         posterior.record,
         posterior.preview,
     )
-    judged = held_out[:NUM_JUDGED]
+    judged = held_out[:num_judged]
     rows = {k: np.asarray(v)[judged] for k, v in as_series(good.x).items()}
     xs = next(iter(rows.values())) if network.x_spec.single else rows
     trial = Refined(judge, likelihood, good.model.prior, "refined", {})

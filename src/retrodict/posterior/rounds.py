@@ -14,7 +14,7 @@ rounds end when the region no longer shrinks.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,21 @@ from jaxtyping import Array, Key
 from .._core.progress import say
 from .._core.seeds import check_seed, stream_key
 from ..model import Model, Prior, Region
-from ..simulations import Simulations, concatenated, simulate
+from ..simulations import Simulations, as_series, concatenated, simulate
+from ..training import default_settings
 from .ellipsoids import ellipsoids
 from .fit import fit
 from .posterior import Posterior
 from .record import Record
+from .refined import Refined, can_refine, refine_by_likelihood
 from .restricted import Restricted
 
 
 NUM_DRAWS = 10_000  # of the posterior, behind a region
 SHRINKS = 0.7  # a region that keeps more of the mass is not worth another round
 MEMBERS = 3  # networks of a round that only says where to simulate
+NUM_JUDGED = 100  # held-out simulations that decide whether a likelihood is better
+LIKELIHOOD_LAYERS, SLOW = 2, 6e-4  # of a density with more columns than theta has
 PARTS = 20  # of a power of ten: few numbers of rows are few programs to compile
 
 
@@ -115,6 +119,34 @@ def simulate_in_rounds(
         records.append(trained.record)
         answer = Restricted(trained, region)
     return Rounds(data, tuple(regions), spent, tuple(records))
+
+
+def refined_in_region(
+    posterior: Posterior, simulations: Simulations, x_obs: Any
+) -> Posterior | Refined:
+    """Weigh draws by a likelihood learned in the last region, where that is better.
+
+    Better is what gives held-out theta more density. In a small region the likelihood
+    is simple, and it does not mind if the observation is an odd one.
+
+    Args:
+        posterior: Trained on the simulations.
+        simulations: Those of the last region.
+        x_obs: The observation.
+    """
+    if not can_refine(simulations):
+        return posterior
+    series = as_series(simulations.x).values()
+    columns = sum(np.shape(values)[1] for values in series)
+    default = default_settings(simulations.num_ok, columns, num_members=MEMBERS)
+    settings = replace(default, num_layers=LIKELIHOOD_LAYERS, learning_rate=SLOW)
+    found = refine_by_likelihood(
+        posterior, simulations, settings=settings, num_judged=NUM_JUDGED
+    )
+    better = found.scores["refined"] > found.scores["q"]
+    if not (better and found.usable(one_row(x_obs)).all()):
+        return posterior
+    return replace(found, choice="refined")
 
 
 def one_row(x_obs: Any) -> Any:

@@ -94,12 +94,18 @@ def rounds_words(content: ReportContent) -> str:
     """Say how the simulations of several rounds were spent; empty for one round."""
     if not content.rounds:
         return ""
+    weighed = ""
+    if "efficiency" in content.rounds:
+        weighed = (
+            " Draws of the networks were weighed by a likelihood learned from the last "
+            f"round; {content.rounds['efficiency']:.0%} of them count."
+        )
     return (
         f"They are the first of {content.rounds['number']:.0f} rounds, "
         f"{number(content.rounds['budget'])} runs in all. Each later round drew its "
         "parameters nearer to your observation, the last from "
         f"{content.rounds['mass']:.1g} of the prior. The posterior holds for this "
-        "observation, and for no other."
+        f"observation, and for no other.{weighed}"
     )
 
 

@@ -17,7 +17,7 @@ Deviations from the source: weights update the posterior at x_o; a network is no
 about both observations at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.random as jr
@@ -28,12 +28,13 @@ from scipy.special import logsumexp
 from .._core.errors import ModelError
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Model, Prior
-from ..simulations import Simulations, as_series, like_series, simulations_at
+from ..posterior import Refined, one_row
+from ..simulations import Simulations, as_series, simulations_at
 from .validate import Posterior, validate
 from .verdict import Verdict
 
 
-NUM_POOL = 2048
+NUM_POOL = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ class Updated:
     prior: Prior
     x_obs: Any
     pool: Float[np.ndarray, "n theta_dim"]
+    _last: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def sample(
         self, key: PRNGKeyArray, xs: Any, num_samples: int
@@ -80,22 +82,31 @@ class Updated:
         """
         log_z = logsumexp(self._log_weight(xs), axis=1) - np.log(len(self.pool))
         flat = np.asarray(theta, np.float64).reshape(-1, theta.shape[-1])
-        here = self.posterior.log_prob(flat[None], _one_row(self.x_obs))
-        density = np.asarray(here, np.float64).reshape(theta.shape[:2])
+        once, where = np.unique(flat, axis=0, return_inverse=True)  # all of the pool
+        here = self.posterior.log_prob(once[None], one_row(self.x_obs))[0]
+        density = np.asarray(here, np.float64)[where].reshape(theta.shape[:2])
         return density + self._log_ratio(theta, xs) - log_z[:, None]
 
     def _log_weight(self, xs: Any) -> Float[np.ndarray, "num_observations n"]:
-        count = len(next(iter(as_series(xs).values())))
-        return self._log_ratio(np.tile(self.pool, (count, 1, 1)), xs)
+        """Return the weights of the pool; those of the last question are kept."""
+        if self._last.get("xs") is not xs:
+            count = len(next(iter(as_series(xs).values())))
+            pool = np.tile(self.pool, (count, 1, 1))
+            self._last.update(xs=xs, weight=self._log_ratio(pool, xs))
+        return self._last["weight"]
 
     def _log_ratio(
         self, theta: Float[np.ndarray, "num_observations n theta_dim"], xs: Any
     ) -> Float[np.ndarray, "num_observations n"]:
-        """Return log q(theta | y) - log p(theta), which is finite at draws."""
+        """Return log q(theta | y) - log p(theta), up to a constant for each y."""
         flat = np.asarray(theta, np.float64).reshape(-1, theta.shape[-1])
         log_prior = self.prior.log_prob(self.prior.space.unflatten(flat))
-        log_q = np.asarray(self.posterior.log_prob(theta, xs), np.float64)
-        return log_q - log_prior.reshape(theta.shape[:2])
+        asked = self.posterior
+        if isinstance(asked, Refined) and asked.choice == "refined":
+            log_q = asked.log_joint(theta, xs)  # without its constant, at less cost
+        else:
+            log_q = asked.log_prob(theta, xs)
+        return np.asarray(log_q, np.float64) - log_prior.reshape(theta.shape[:2])
 
 
 def replicates(
@@ -125,8 +136,7 @@ def replicates(
             "parameters in `infer`."
         )
     key_pool, key_rest, key_x = jr.split(stream_key(seed, "replicates"), 3)
-    xs = _one_row(x_obs)
-    draws = posterior.sample(key_pool, xs, max(NUM_POOL, 2 * num))[0]
+    draws = posterior.sample(key_pool, one_row(x_obs), max(NUM_POOL, num))[0]
     pool = np.asarray(draws, np.float64)
     theta = model.prior.sample(key_rest, num) | model.unflatten(pool[:num])
     found = simulations_at(key_x, model, theta, seed=seed)
@@ -163,8 +173,3 @@ def validate_at(
     return validate(
         updated, model, num_samples=num_samples, seed=seed, simulations=found
     )
-
-
-def _one_row(x_obs: Any) -> Any:
-    series = {k: np.asarray(v)[None] for k, v in as_series(x_obs).items()}
-    return like_series(series, not isinstance(x_obs, dict))

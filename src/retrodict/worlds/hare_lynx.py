@@ -184,6 +184,9 @@ def study() -> Study:
         description=" ".join(DESCRIPTION.split()),
         source=SOURCE,
         budget=50_000,
+        rounds=3,  # the posterior fills a hundred-millionth of the prior
+        num_validation=500,
+        minutes=7.0,
         baseline=baseline,
         axes={
             name: Axis(YEARS, "year", f"{name} pelts (thousands)") for name in series
