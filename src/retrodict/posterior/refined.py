@@ -25,7 +25,7 @@ from .._core.errors import DataError, ModelError
 from .._core.resampling import efficiency, resample
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Model, Prior
-from ..simulations import Simulations, as_series
+from ..simulations import Simulations, as_series, like_series
 from ..training import (
     Settings,
     num_raced,
@@ -40,6 +40,7 @@ NUM_LEARNED = 5  # networks of the likelihood
 NUM_JUDGED = 400  # held-out simulations that decide
 NUM_PROPOSALS = 2000  # draws of q behind every estimate of Z
 OVERSAMPLING = 8  # proposals per refined draw
+EVALUATIONS = 65_536  # of the likelihood in one block
 MIN_EFFICIENCY = 0.1  # effective draws per proposal; below, a few proposals decide
 
 
@@ -94,9 +95,10 @@ class Refined:
         wanted = max(OVERSAMPLING * num_samples, NUM_PROPOSALS)
         out = plain.copy()
         usable = self.usable(xs)
-        for row, (theta, log_w) in enumerate(self._weighted(key_draws, xs, wanted)):
-            if usable[row]:
-                out[row] = theta[resample(rng, log_w, num_samples)]
+        for rows, theta, log_w in self._weighted(key_draws, xs, wanted):
+            for row in np.flatnonzero(usable[rows]):
+                chosen = resample(rng, log_w[row], num_samples)
+                out[rows.start + row] = theta[row][chosen]
         if self.choice == "mixture":
             keep = rng.uniform(size=out.shape[:2]) < 0.5
             out = np.where(keep[..., None], plain, out)
@@ -135,7 +137,7 @@ class Refined:
             num_proposals: Draws of q.
         """
         proposals = self._weighted(key, xs, num_proposals)
-        return np.array([efficiency(log_w) for _, log_w in proposals])
+        return np.concatenate([efficiency(log_w) for _, _, log_w in proposals])
 
     def densities(self, theta: Any, xs: Any) -> dict[str, Any]:
         """Return the log-density under q, refined and mixture, each ``(n, s)``.
@@ -147,14 +149,13 @@ class Refined:
             xs: Observations, as in :meth:`sample`.
         """
         log_q = self.posterior.log_prob(theta, xs)
+        log_joint = self.log_joint(theta, xs)
         refined = log_q.copy()
-        rows = self._coordinates(xs)
-        proposals = self._weighted(self._key, xs, NUM_PROPOSALS)
-        for row, (_, log_w) in enumerate(proposals):
-            if efficiency(log_w) >= MIN_EFFICIENCY:
-                log_z = logsumexp(log_w) - np.log(len(log_w))
-                joint = self._joint(np.asarray(theta, np.float64)[row], rows[row])
-                refined[row] = joint - log_z
+        for rows, _, log_w in self._weighted(self._key, xs, NUM_PROPOSALS):
+            log_z = logsumexp(log_w, axis=1) - np.log(log_w.shape[1])
+            good = (efficiency(log_w) >= MIN_EFFICIENCY)[:, None]
+            weighed = log_joint[rows] - log_z[:, None]
+            refined[rows] = np.where(good, weighed, log_q[rows])
         mixture = np.logaddexp(log_q, refined) - np.log(2)
         return {"q": log_q, "refined": refined, "mixture": mixture}
 
@@ -173,35 +174,37 @@ class Refined:
             xs: Observations, as in :meth:`sample`.
         """
         theta = np.asarray(theta, np.float64)
-        rows = zip(theta, self._coordinates(xs), strict=True)
-        return np.array([self._joint(some, row) for some, row in rows])
+        coordinates = self._coordinates(xs)
+        size = max(1, EVALUATIONS // theta.shape[1])
+        parts = [slice(i, i + size) for i in range(0, len(theta), size)]
+        return np.concatenate([self._joint(theta[p], coordinates[p]) for p in parts])
 
     def _weighted(self, key, xs, num_proposals):
-        """Yield proposals of each observation with their log-weights."""
-        rows = self._coordinates(xs)
+        """Yield blocks of observations: rows, proposals and their log-weights."""
         series = self.posterior.network.x_spec.rows(xs)
-        for row, coordinates in enumerate(rows):
-            one = {name: values[row : row + 1] for name, values in series.items()}
-            one = (
-                next(iter(one.values()))
-                if self.posterior.network.x_spec.single
-                else one
-            )
-            theta = self.posterior.sample(jr.fold_in(key, row), one, num_proposals)
-            log_q = self.posterior.log_prob(theta, one)[0]
-            yield theta[0], self._joint(theta[0], coordinates) - log_q
+        single = self.posterior.network.x_spec.single
+        count = len(next(iter(series.values())))
+        size = max(1, EVALUATIONS // num_proposals)
+        for start in range(0, count, size):
+            rows = slice(start, min(start + size, count))
+            some = like_series({k: v[rows] for k, v in series.items()}, single)
+            theta = self.posterior.sample(jr.fold_in(key, start), some, num_proposals)
+            log_q = self.posterior.log_prob(theta, some)
+            yield rows, theta, self.log_joint(theta, some) - log_q
 
     def _joint(self, theta, coordinates):
-        """Return log p(theta) + log l(x | theta) for rows of theta, at one x."""
+        """Return log p(theta) + log l(x | theta), all rows of theta at their own x."""
         network = self.posterior.network
-        inside = network.space.contains(theta)
+        flat = theta.reshape(-1, theta.shape[-1])
+        inside = network.space.contains(flat)
         safe = np.where(
-            inside[:, None], theta, network.space.constrain(network.scale.mean)
+            inside[:, None], flat, network.space.constrain(network.scale.mean)
         )
         value = network.scale.apply(network.space.unconstrain(safe)).astype(np.float32)
-        log_prior = self.prior.log_prob(network.space.unflatten(theta))
-        repeated = np.repeat(coordinates[None], len(theta), axis=0)
-        return log_prior + self.likelihood.log_prob(repeated, value)
+        log_prior = self.prior.log_prob(network.space.unflatten(flat))
+        repeated = np.repeat(coordinates, theta.shape[1], axis=0)
+        found = log_prior + self.likelihood.log_prob(repeated, value)
+        return found.reshape(theta.shape[:2])
 
     def _coordinates(self, xs):
         """Return x as the likelihood sees it; whole numbers at the middle of a step."""

@@ -32,7 +32,7 @@ from .ellipsoids import ellipsoids
 from .fit import fit
 from .posterior import Posterior
 from .record import Record
-from .refined import Refined, can_refine, refine_by_likelihood
+from .refined import NUM_LEARNED, Refined, can_refine, refine_by_likelihood
 from .restricted import Restricted
 
 
@@ -138,8 +138,13 @@ def refined_in_region(
         return posterior
     series = as_series(simulations.x).values()
     columns = sum(np.shape(values)[1] for values in series)
-    default = default_settings(simulations.num_ok, columns, num_members=MEMBERS)
-    settings = replace(default, num_layers=LIKELIHOOD_LAYERS, learning_rate=SLOW)
+    default = default_settings(simulations.num_ok, columns, num_members=NUM_LEARNED)
+    settings = replace(
+        default,
+        num_layers=LIKELIHOOD_LAYERS,
+        learning_rate=SLOW,
+        epochs=2 * default.epochs,
+    )
     found = refine_by_likelihood(
         posterior, simulations, settings=settings, num_judged=NUM_JUDGED
     )
