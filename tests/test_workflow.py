@@ -161,7 +161,7 @@ def test_rounds_go_to_the_observation_and_stay_with_it(tmp_path, short_rounds):
 
 def test_rounds_need_the_density_of_the_prior(tmp_path):
     noise = rd.Nuisance(dist.HalfNormal(1.0))
-    study = rd.Study(model=vector_model(noise, np.zeros(2)))
+    study = rd.Study(model=vector_model(noise, np.zeros(2)), rounds=2)
     with pytest.raises(rd.ModelError, match="Expected every sampled parameter"):
-        rd.run(study, tmp_path, rounds=2)
+        rd.run(study, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ._core.atomic import write_atomic
 from ._core.errors import ModelError
@@ -56,13 +57,15 @@ def run(
     *,
     seed: int = 0,
     budget: int | None = None,
-    rounds: int | None = None,
     with_baseline: bool = True,
     workers: int | None = None,
     posterior: Posterior | None = None,
     command: str = "",
 ) -> Result:
     """Run a study to its report.
+
+    Where the study has more than one round, the answer holds for its observation alone,
+    and is judged for data like it.
 
     Args:
         study: Model, data and baseline.
@@ -72,9 +75,6 @@ def run(
             are used, and a training that was interrupted there goes on.
         seed: Seed of everything.
         budget: Number of training simulations; the study's own by default.
-        rounds: Rounds that they are spent in, each nearer to the observation; the
-            study's own number by default. With more than one, the posterior holds for
-            this observation alone, and is judged for data like it.
         with_baseline: Also compute the study's classical baseline.
         workers: Worker processes for a Python simulator.
         posterior: A posterior trained before, instead of training one.
@@ -93,35 +93,23 @@ def run(
     model, out = study.model, Path(out)
     check_seed(seed)
     _check_observed(model)
+    check_fits(posterior, model)
     budget = study.budget if budget is None else budget
     timings: dict[str, float] = {}
     begun = time.perf_counter()
-    check_fits(posterior, model)
-    counts = spread_budget(budget, _num_rounds(study, rounds, posterior))
-    if len(counts) > 1:
-        all_sampled(model)
+    rounds = _num_rounds(study, posterior)
+    count = spread_budget(budget, rounds)[0]
     with stopwatch(timings, "simulate_s"):
-        folder = out / "simulations"
-        sims = simulate(model, counts[0], seed=seed, out=folder, workers=workers)
-        check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
-    answer: Posterior | Refined
-    if posterior is not None:
-        answer = posterior
-    elif len(counts) > 1:
-        answer = train_in_rounds(study, sims, counts[1:], seed, out, workers)
-    else:
-        answer = train(study, sims, seed, out / TRAINING)
+        sims = _simulated(model, count, seed, out, workers)
+    answer = posterior or learn(study, sims, seed, out, budget=budget, workers=workers)
     posterior = answer.posterior if isinstance(answer, Refined) else answer
-    timings["train_s"] = posterior.record.train_s
-    timings["compile_s"] = posterior.record.compile_s
+    timings |= {k: getattr(posterior.record, k) for k in ("train_s", "compile_s")}
     posterior.save(out / "posterior.retrodict")
     with stopwatch(timings, "validate_s"):
         verdict = judge(study, answer, seed)
     with stopwatch(timings, "infer_s"):
         at = posterior.at(model.observed)
-        key = stream_key(seed, "infer")
-        theta = answer.sample(key, one_row(model.observed), NUM_DRAWS)[0]
-        draws = model.unflatten(theta)
+        draws = model.unflatten(draw(answer, model.observed, seed))
     baseline = classical_answer(study, seed, timings) if with_baseline else None
     scores = compare(model, draws, baseline) if baseline is not None else {}
     with stopwatch(timings, "measure_s"):
@@ -172,11 +160,62 @@ def train(
         return fit(sims, seed=seed, settings=replace(default, **study.training))
 
 
+def _simulated(
+    model: Model, count: int, seed: int, out: Path, workers: int | None
+) -> Simulations:
+    """Simulate into the folder of a run, and compare x with the observation."""
+    folder = out / "simulations"
+    sims = simulate(model, count, seed=seed, out=folder, workers=workers)
+    check_shapes(model, {k: v.shape[1:] for k, v in as_series(sims.x).items()})
+    return sims
+
+
+def _num_rounds(study: Study, posterior: Posterior | None) -> int:
+    """Return the number of rounds, and refuse them where a prior density is needed."""
+    rounds = study.rounds if posterior is None else posterior.record.num_rounds
+    if rounds > 1:
+        all_sampled(study.model)
+    return rounds
+
+
+def learn(
+    study: Study,
+    sims: Simulations,
+    seed: int,
+    out: Path,
+    *,
+    budget: int,
+    workers: int | None = None,
+) -> Posterior | Refined:
+    """Train on the simulations, and first spend the rest of the budget in rounds.
+
+    Args:
+        study: What is studied.
+        sims: Its simulations of the first round.
+        seed: Seed of simulations and trainings.
+        out: Folder of the run.
+        budget: Simulations of all rounds.
+        workers: Worker processes for a Python simulator.
+    """
+    counts = spread_budget(budget, study.rounds)[1:]
+    if not counts:
+        return train(study, sims, seed, out / TRAINING)
+    return train_in_rounds(study, sims, counts, seed, out=out, workers=workers)
+
+
+def draw(
+    answer: Posterior | Refined, x_obs: Any, seed: int
+) -> Float[np.ndarray, "num_draws theta_dim"]:
+    """Draw from the answer at the observation."""
+    return answer.sample(stream_key(seed, "infer"), one_row(x_obs), NUM_DRAWS)[0]
+
+
 def train_in_rounds(
     study: Study,
     sims: Simulations,
     counts: Sequence[int],
     seed: int,
+    *,
     out: Path,
     workers: int | None = None,
 ) -> Posterior | Refined:
@@ -237,13 +276,6 @@ def spread_budget(budget: int, rounds: int) -> list[int]:
         return [budget]
     early = int(budget * (1 - LAST_SHARE) / (rounds - 1))
     return [early] * (rounds - 1) + [budget - early * (rounds - 1)]
-
-
-def _num_rounds(study: Study, rounds: int | None, posterior: Posterior | None) -> int:
-    """Return the number of rounds: as of a posterior, as asked for, or the study's."""
-    if posterior is not None:
-        return posterior.record.num_rounds
-    return study.rounds if rounds is None else rounds
 
 
 def judge(study: Study, posterior: Posterior | Refined, seed: int) -> Verdict:

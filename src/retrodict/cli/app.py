@@ -1,5 +1,6 @@
 """The commands: their words, options and help."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -96,15 +97,16 @@ def run(
     study = steps.load(model, data=data, observation=observation, part=part)
     out = out or Path("runs") / study.model.name
     budget = budget or study.budget
+    rounds = rounds or study.rounds
     steps.run(
-        study,
+        replace(study, rounds=rounds),
         out,
         command=steps.command_line(
             model,
             out=out,
             seed=seed,
             budget=budget,
-            rounds=rounds,
+            rounds=rounds if rounds != 1 or study.rounds != 1 else None,
             data=data,
             observation=observation,
             part=part,
@@ -112,7 +114,6 @@ def run(
         ),
         seed=seed,
         budget=budget,
-        rounds=rounds,
         with_baseline=not no_baseline,
         workers=workers,
         strict=strict,
@@ -188,14 +189,14 @@ def report(
     study = steps.load(model, data=data, observation=observation, part=part)
     posterior, seed, budget, rounds = steps.earlier(out)
     steps.run(
-        study,
+        replace(study, rounds=rounds),
         out,
         command=steps.command_line(
             model,
             out=out,
             seed=seed,
             budget=budget,
-            rounds=rounds,
+            rounds=rounds if rounds != 1 else None,
             data=data,
             observation=observation,
             part=part,
@@ -203,7 +204,6 @@ def report(
         ),
         seed=seed,
         budget=budget,
-        rounds=rounds,
         posterior=posterior,
         with_baseline=not no_baseline,
         strict=strict,

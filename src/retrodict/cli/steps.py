@@ -125,7 +125,7 @@ def run(
     _exit_unless_trusted(strict, result.verdict.verdict)
 
 
-def earlier(out: Path) -> "tuple[Posterior | None, int, int, int | None]":
+def earlier(out: Path) -> "tuple[Posterior | None, int, int, int]":
     """Return the posterior of an earlier run, its seed, its budget and its rounds.
 
     After rounds there is none to return: the likelihood that weighed its draws is not
@@ -138,9 +138,8 @@ def earlier(out: Path) -> "tuple[Posterior | None, int, int, int | None]":
 
     posterior = load_posterior(out / "posterior.retrodict")
     record = posterior.record
-    if record.num_rounds > 1:
-        return None, record.seed, record.budget, record.num_rounds
-    return posterior, record.seed, record.budget, None
+    kept = posterior if record.num_rounds == 1 else None
+    return kept, record.seed, record.budget, record.num_rounds
 
 
 def command_line(model: str, **options: Any) -> str:

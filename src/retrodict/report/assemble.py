@@ -4,7 +4,7 @@ from typing import Any
 
 from .._core.progress import say
 from ..model import FigureInput, Study
-from ..simulations import as_series
+from ..simulations import Simulations, as_series
 from .components import component_draws, component_words
 from .content import ReportContent
 from .result import Result
@@ -62,12 +62,7 @@ def report_content(result: Result) -> ReportContent:
         train=record.train,
         validation=record.validation,
         best_epoch=record.best_epoch,
-        simulations={
-            "total": len(sims),
-            "counts": sims.counts,
-            "errors": list(sims.errors),
-            "seconds": sims.seconds,
-        },
+        simulations=_simulated(sims),
         rounds=record.rounds,
         warnings=tuple((w.code, w.message, w.remedy) for w in result.at.warnings),
         provenance=_provenance(result),
@@ -75,6 +70,15 @@ def report_content(result: Result) -> ReportContent:
         scores=result.summary.get("baseline", {}).get("scores", {}),
         measured=result.measured,
     )
+
+
+def _simulated(sims: Simulations) -> dict[str, Any]:
+    return {
+        "total": len(sims),
+        "counts": sims.counts,
+        "errors": list(sims.errors),
+        "seconds": sims.seconds,
+    }
 
 
 def _own_figures(study: Study, shown: FigureInput) -> tuple[tuple[str, Any], ...]:
