@@ -165,7 +165,7 @@ def draw(path, answer, u, y):
     axis.plot(seconds, run - y, color="#cc6a1f", lw=0.8, label="difference")
     axis.set(xlabel="time (s)", ylabel="level of the lower tank (V)")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, ncols=3)
+    axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.savefig(path)
 
 

@@ -31,9 +31,14 @@ def flat(*names):
 
 
 WIDTH = "posterior sd of F, mean over windows"
+POPULATIONS = ("alpha", "beta", "gamma", "delta", "sigma_1", "sigma_2", "z0_1", "z0_2")
 PUBLISHED = {"F": 15.5, "h": 5.9, "c": 23.6, "b": 9.4}
 
 BOUNDS: dict[tuple[str, str], dict[tuple[str, ...], tuple[NUMBER, NUMBER]]] = {
+    ("influenza", ""): agrees(
+        ("beta", "gamma", "phi_inv"), difference=0.2, ratio=(0.85, 1.15)
+    ),
+    ("hare_lynx", ""): agrees(POPULATIONS, difference=0.25, ratio=(0.75, 1.25)),
     ("cranes", ""): agrees(("lam", "mu", "nu"), difference=0.2, ratio=(0.85, 1.15))
     | {("baseline", "scores", "c2st"): (None, 0.57)},
     ("kids1000", ""): {
