@@ -147,6 +147,53 @@ def corner(x, t):
     return t * (1 - twice)
 
 
+def draw(path, twin, answers):
+    """Draw every component of the field of both answers, with what was measured.
+
+    Over time where that is the only axis, else over place at three times.
+
+    Args:
+        path: File of the figure.
+        twin: The problem.
+        answers: The network's and the grid's.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    axis = next(iter(twin.domain))
+    low, high = twin.domain[axis]
+    along = np.linspace(low, high, 400)
+    end = twin.domain["t"][1]
+    times = [None] if axis == "t" else [0.1 * end, 0.5 * end, end]
+    size = (4 * twin.components, 3)
+    figure, panels = plt.subplots(
+        1, twin.components, figsize=size, squeeze=False, layout="constrained"
+    )
+    sensor = twin.sensors[0]
+    values = np.reshape(sensor.values, (len(sensor.values), -1))
+    for component, panel in enumerate(panels[0]):
+        for time_at in times:
+            columns = [along] if time_at is None else [along, np.full(400, time_at)]
+            points = np.stack(columns, axis=1)
+            near = np.full(len(values), True)
+            if time_at is not None:
+                near = np.isclose(sensor.points["t"], time_at)
+            where = sensor.points[axis][near]
+            panel.plot(where, values[near, component], "k.", ms=4)
+            for answer, color, style in zip(
+                answers, ("#cc6a1f", "#1f5a95"), ("-", "--"), strict=True
+            ):
+                label = answer.method if time_at == times[0] else None
+                field = np.asarray(answer.predict(points))[:, component]
+                panel.plot(along, field, style, color=color, lw=1.2, label=label)
+        panel.set(xlabel=axis, ylabel=f"component {component + 1}")
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].legend(frameon=False, fontsize=8)
+    figure.savefig(path)
+
+
 PROBLEMS = {"heat": heat, "lorenz": lorenz, "reaction": reaction}
 
 
@@ -155,14 +202,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("problem", choices=PROBLEMS)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--figure", type=Path, help="file for a picture")
     parser.add_argument("--json", action="store_true", help="the network's, on stdout")
     options = parser.parse_args()
     twin, network, grid, best = PROBLEMS[options.problem](options.data)
     if best and not options.json:
         print("least squares:", {k: round(float(v), 5) for k, v in best.items()})
+    answers = []
     for field in ("mlp",) if options.json else ("mlp", "grid"):
         begun = time.process_time()
         answer = rd.fit_twin(twin, field, network=network, grid=grid)
+        answers.append(answer)
         result = {"theta": {k: float(v) for k, v in answer.fit.theta.items()}}
         result["seconds"] = time.process_time() - begun
         if options.problem == "heat":
@@ -171,6 +221,8 @@ def main():
             print(json.dumps(result))
         else:
             print(f"{answer.method}: {result}, terms {answer.fit.terms}")
+    if options.figure and not options.json:
+        draw(options.figure, twin, answers)
 
 
 if __name__ == "__main__":
