@@ -21,7 +21,8 @@ from .posterior import (
     Posterior,
     Refined,
     all_sampled,
-    can_refine,
+    can_weigh,
+    explore,
     fit,
     one_row,
     refined_in_region,
@@ -37,6 +38,7 @@ from .simulations import (
 )
 from .training import checkpointing, default_settings, forget_checkpoints
 from .trust import Informed, Verdict, informed, replicates, validate, validate_at
+from .trust.informed import NUM_AVERAGED
 
 
 __all__ = ["Result", "package_version", "run"]
@@ -46,7 +48,6 @@ NUM_DRAWS = 10_000
 NUM_PREDICTIVE = 1000
 NUM_C2ST = 2000
 NUM_PER_OBSERVATION = 2000
-ROUND_MEMBERS = 3  # networks of a round that only says where to simulate
 PROPOSERS = 5  # of one whose draws a likelihood will weigh
 LAST_SHARE = 0.6  # of a budget, spent in the last of several rounds
 
@@ -233,7 +234,7 @@ def train_in_rounds(
     """
     model = study.model
     with checkpointing(out / TRAINING):
-        first = fit(sims, seed=seed, effort="fast", num_members=ROUND_MEMBERS)
+        first = explore(sims, seed)
         found = simulate_in_rounds(
             first,
             model,
@@ -245,13 +246,14 @@ def train_in_rounds(
             workers=workers,
         )
         data = found.simulations
-        if can_refine(data) and not study.training:  # it proposes; a mean of 5 will do
+        if can_weigh(data) and not study.training:  # it proposes; a mean of 5 will do
             posterior = fit(data, seed=seed, effort="fast", num_members=PROPOSERS)
         else:
             posterior = train(study, data, seed)
         answer = refined_in_region(posterior, data, model.observed)
     costs: list[Any] = [first.record, *found.records, posterior.record]
     rounds = {
+        "asked": float(study.rounds),
         "number": 1.0 + len(found.regions),
         "budget": float(len(sims) + found.num_simulations),
         "mass": found.regions[-1].mass,
@@ -283,6 +285,7 @@ def judge(study: Study, posterior: Posterior | Refined, seed: int) -> Verdict:
     model, num = study.model, study.num_validation
     if posterior.record.num_rounds == 1:
         return validate(posterior, model, num_simulations=num, seed=seed)
+    _check_observed(model)
     return validate_at(posterior, model, model.observed, num_simulations=num, seed=seed)
 
 
@@ -298,9 +301,8 @@ def inform(
     known = verdict.calibration.width_if_known
     asked = None
     if posterior.record.num_rounds > 1:
-        model = sims.model
-        num = NUM_PER_OBSERVATION
-        _, asked = replicates(posterior, model, model.observed, num, seed=seed)
+        x_obs = sims.model.observed
+        _, asked = replicates(posterior, sims.model, x_obs, NUM_AVERAGED, seed=seed)
     return informed(key, posterior, sims, flat, known, asked=asked)
 
 

@@ -5,9 +5,15 @@ from .fit import fit
 from .load import load
 from .posterior import Posterior
 from .refine import refine
-from .refined import Refined, all_sampled, can_refine
+from .refined import Refined, all_sampled
 from .restricted import Restricted, restrict
-from .rounds import one_row, refined_in_region, simulate_in_rounds
+from .rounds import (
+    can_weigh,
+    explore,
+    one_row,
+    refined_in_region,
+    simulate_in_rounds,
+)
 from .sequential import Sequential
 from .typical import fit_typical
 from .warnings import PosteriorWarning
@@ -21,7 +27,8 @@ __all__ = [
     "Restricted",
     "Sequential",
     "all_sampled",
-    "can_refine",
+    "can_weigh",
+    "explore",
     "fit",
     "fit_typical",
     "load",

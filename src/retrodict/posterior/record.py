@@ -35,9 +35,10 @@ class Record:
         prior_sd: Their standard deviation.
         prior_text: The prior in words, by parameter.
         versions: Versions of the libraries.
-        rounds: Of a posterior made in rounds for one observation: ``number`` of rounds,
-            ``budget`` of all of them, and ``mass``, the prior probability of the region
-            around it that the posterior was trained in. Else empty.
+        rounds: Of a posterior made in rounds for one observation: ``asked``, how many
+            there were to be, ``number``, how many there were, ``budget`` of all of
+            them, and ``mass``, the prior probability of the region around it that the
+            posterior was trained in. Else empty.
     """
 
     model_name: str
@@ -61,8 +62,8 @@ class Record:
 
     @property
     def num_rounds(self) -> int:
-        """Number of rounds; 1 where every observation may be asked about."""
-        return int(self.rounds.get("number", 1))
+        """Number of rounds asked for; 1 where every observation may be asked about."""
+        return int(self.rounds.get("asked", 1))
 
     @property
     def budget(self) -> int:

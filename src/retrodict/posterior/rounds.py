@@ -27,20 +27,22 @@ from .._core.progress import say
 from .._core.seeds import check_seed, stream_key
 from ..model import Model, Prior, Region
 from ..simulations import Simulations, as_series, concatenated, simulate
-from ..training import default_settings
+from ..training import candidate_settings, default_settings
+from .binary import is_binary
 from .ellipsoids import ellipsoids
 from .fit import fit
 from .posterior import Posterior
 from .record import Record
 from .refined import NUM_LEARNED, Refined, can_refine, refine_by_likelihood
 from .restricted import Restricted
+from .synthetic import MAX_COLUMNS, join_columns
 
 
 NUM_DRAWS = 10_000  # of the posterior, behind a region
 SHRINKS = 0.7  # a region that keeps more of the mass is not worth another round
 MEMBERS = 3  # networks of a round that only says where to simulate
 NUM_JUDGED = 100  # held-out simulations that decide whether a likelihood is better
-LIKELIHOOD_LAYERS, SLOW = 2, 6e-4  # of a density with more columns than theta has
+LIKELIHOOD_LAYERS = 2  # of a density that has more columns than theta
 PARTS = 20  # of a power of ten: few numbers of rows are few programs to compile
 
 
@@ -115,7 +117,7 @@ def simulate_in_rounds(
         )
         if last:
             break
-        trained = fit(data, seed=seed + number, effort="fast", num_members=MEMBERS)
+        trained = explore(data, seed + number)
         records.append(trained.record)
         answer = Restricted(trained, region)
     return Rounds(data, tuple(regions), spent, tuple(records))
@@ -134,17 +136,15 @@ def refined_in_region(
         simulations: Those of the last region.
         x_obs: The observation.
     """
-    if not can_refine(simulations):
+    if not can_weigh(simulations):
         return posterior
-    series = as_series(simulations.x).values()
-    columns = sum(np.shape(values)[1] for values in series)
-    default = default_settings(simulations.num_ok, columns, num_members=NUM_LEARNED)
-    settings = replace(
-        default,
-        num_layers=LIKELIHOOD_LAYERS,
-        learning_rate=SLOW,
-        epochs=2 * default.epochs,
-    )
+    columns = _columns(simulations)
+    settings = None  # what x of two values gets is not raced
+    if not is_binary(columns):
+        count = simulations.num_ok
+        default = default_settings(count, columns.shape[1], num_members=NUM_LEARNED)
+        _, _, loose, *_ = candidate_settings(default, count)
+        settings = replace(loose, num_layers=LIKELIHOOD_LAYERS)
     found = refine_by_likelihood(
         posterior, simulations, settings=settings, num_judged=NUM_JUDGED
     )
@@ -152,6 +152,25 @@ def refined_in_region(
     if not (better and found.usable(one_row(x_obs)).all()):
         return posterior
     return replace(found, choice="refined")
+
+
+def can_weigh(simulations: Simulations) -> bool:
+    """Say whether x is short and complete enough for a likelihood to be learned."""
+    if not can_refine(simulations):
+        return False
+    columns = _columns(simulations)
+    short = columns.shape[1] <= MAX_COLUMNS or is_binary(columns)
+    return bool(short and np.isfinite(columns).all())
+
+
+def explore(simulations: Simulations, seed: int) -> Posterior:
+    """Train a posterior that only says where to simulate next."""
+    return fit(simulations, seed=seed, effort="fast", num_members=MEMBERS)
+
+
+def _columns(simulations: Simulations) -> np.ndarray:
+    series = as_series(simulations.ok().x)
+    return join_columns({name: np.asarray(values) for name, values in series.items()})
 
 
 def one_row(x_obs: Any) -> Any:

@@ -36,8 +36,8 @@ def simulate_at(
     Raises:
         ValueError: If a sampled parameter is missing.
     """
-    x, good = _simulated(key, model, _rows(model, theta))
-    return {name: values[good] for name, values in x.items()}
+    x, status = _simulated(key, model, _rows(model, theta))
+    return {name: values[status == 0] for name, values in x.items()}
 
 
 def simulations_at(
@@ -56,19 +56,19 @@ def simulations_at(
         ValueError: If a sampled parameter is missing.
     """
     rows = _rows(model, theta)
-    x, good = _simulated(key, model, rows)
-    if not good.any():
+    x, status = _simulated(key, model, rows)
+    if status.all():
         raise DataError(
             f"theta: Expected parameters at which {model.name} can be simulated; all "
-            f"{len(good)} rows failed."
+            f"{len(status)} rows failed."
         )
     return Simulations(
         model=model,
         theta=rows,
         derived=model.derived(rows),
         x=like_series(x, set(x) == {"x"}),
-        status=np.where(good, 0, STATUSES.index("nonfinite")).astype(np.int8),
-        index=np.arange(len(good)),
+        status=status,
+        index=np.arange(len(status)),
         seed=seed,
         stream="at",
     )
@@ -81,30 +81,32 @@ def _rows(model: Model, theta: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _simulated(
     key: Key[Array, ""], model: Model, rows: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return series of every row, and which rows succeeded."""
+    """Return series and status of every row."""
     count = len(next(iter(rows.values())))
     if isinstance(model.simulator, JaxSimulator):
         keys = jax.vmap(partial(jr.fold_in, key))(np.arange(count, dtype=np.uint32))
         arrays = {k: jnp.asarray(v, jnp.float32) for k, v in rows.items()}
         found = as_series(compiled_simulator(model)(keys, arrays))
         x = {name: np.asarray(v) for name, v in found.items()}
-        ran = np.ones(count, bool)
+        status = np.zeros(count, np.int8)
     else:
-        x, ran = _called(key, model.simulator.function, rows, count)
+        x, status = _called(key, model.simulator.function, rows, count)
     good = [
         usable(v.reshape(count, -1), name in model.maskable).all(1)
         for name, v in x.items()
     ]
-    return x, np.logical_and.reduce([ran, *good])
+    finite = np.logical_and.reduce([np.ones(count, bool), *good])
+    nonfinite = (status == 0) & ~finite
+    return x, np.where(nonfinite, STATUSES.index("nonfinite"), status).astype(np.int8)
 
 
 def _called(
     key: Key[Array, ""], function: Any, rows: Mapping[str, np.ndarray], count: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Call a Python simulator once per row; rows that raise are left zero."""
+    """Call a Python simulator once per row; x of rows that fail is zero."""
     rng = numpy_generator(key)
     x: dict[str, np.ndarray] = {}
-    ran = np.zeros(count, bool)
+    status = np.full(count, STATUSES.index("exception"), np.int8)
     for i in range(count):
         one: dict[str, np.ndarray] = {}
         # The user's code may raise anything, as it may in a campaign.
@@ -113,8 +115,10 @@ def _called(
             one = {name: np.asarray(values) for name, values in found.items()}
         shapes = {name: values.shape for name, values in one.items()}
         x = x or {k: np.zeros((count, *v.shape), v.dtype) for k, v in one.items()}
-        ran[i] = bool(x) and shapes == {k: v.shape[1:] for k, v in x.items()}
-        if ran[i]:
+        if one and shapes == {k: v.shape[1:] for k, v in x.items()}:
+            status[i] = 0
             for name, values in one.items():
                 x[name][i] = values
-    return x, ran
+        elif one:
+            status[i] = STATUSES.index("bad_shape")
+    return x, status

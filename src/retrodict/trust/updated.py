@@ -84,7 +84,7 @@ class Updated:
         flat = np.asarray(theta, np.float64).reshape(-1, theta.shape[-1])
         once, where = np.unique(flat, axis=0, return_inverse=True)  # all of the pool
         here = self.posterior.log_prob(once[None], one_row(self.x_obs))[0]
-        density = np.asarray(here, np.float64)[where].reshape(theta.shape[:2])
+        density = np.asarray(here, np.float64)[where.ravel()].reshape(theta.shape[:2])
         return density + self._log_ratio(theta, xs) - log_z[:, None]
 
     def _log_weight(self, xs: Any) -> Float[np.ndarray, "num_observations n"]:
