@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ._core.atomic import write_atomic
-from ._core.errors import ModelError
+from ._core.errors import DataError, ModelError
 from ._core.progress import say, stopwatch
 from ._core.seeds import check_seed, stream_key
 from ._core.version import package_version
 from .diagnostics import c2st
 from .model import Baseline, Model, Study
 from .posterior import (
+    MIN_SIMULATIONS,
     Posterior,
     Refined,
     all_sampled,
@@ -273,10 +274,20 @@ def spread_budget(budget: int, rounds: int) -> list[int]:
     Args:
         budget: Of all of them.
         rounds: Number of rounds.
+
+    Raises:
+        DataError: If a round would have too few to train on.
     """
     if rounds == 1:
         return [budget]
     early = int(budget * (1 - LAST_SHARE) / (rounds - 1))
+    if early < MIN_SIMULATIONS:
+        least = int(np.ceil(MIN_SIMULATIONS * (rounds - 1) / (1 - LAST_SHARE)))
+        raise DataError(
+            f"budget: Expected at least {least} simulations for {rounds} rounds, so "
+            f"that each has {MIN_SIMULATIONS}; got {budget}. Simulate more, or in "
+            "fewer rounds."
+        )
     return [early] * (rounds - 1) + [budget - early * (rounds - 1)]
 
 

@@ -1,19 +1,12 @@
 """Frequentist coverage of an exact posterior, which is known in closed form."""
 
-import jax.random as jr
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from retrodict.model import Derived, Model, Prior
+from retrodict.model import Derived
 from retrodict.trust import frequentist_coverage
-from trust.test_recalibrate import Gaussian
-
-
-def _model(**more):
-    prior = Prior(theta=dist.Normal(0.0, 1.0))
-    return Model(prior, lambda key, t: t["theta"] + jr.normal(key, ()), **more)
+from trust.normal_pair import Gaussian, normal_pair
 
 
 @pytest.mark.stat
@@ -25,7 +18,7 @@ def test_coverage_at_fixed_theta_is_the_closed_form():
     """
     truths = np.array([0.0, 1.0, 2.5])
     table = frequentist_coverage(
-        Gaussian(), _model(), {"theta": truths}, num_repetitions=1000
+        Gaussian(), normal_pair(), {"theta": truths}, num_repetitions=1000
     )
     half = stats.norm.ppf(0.95) * np.sqrt(0.5)
     center = stats.norm(-truths / 2, 0.5)  # of x/2 - t
@@ -40,8 +33,10 @@ def test_coverage_at_fixed_theta_is_the_closed_form():
 
 def test_levels_and_derived_targets_are_refused():
     with pytest.raises(ValueError, match=r"level: .* got 1\.2"):
-        frequentist_coverage(Gaussian(), _model(), {"theta": np.zeros(1)}, level=1.2)
+        frequentist_coverage(
+            Gaussian(), normal_pair(), {"theta": np.zeros(1)}, level=1.2
+        )
     twice = {"twice": Derived(lambda t: 2 * t["theta"], support="real")}
-    model = _model(derive=twice, infer=["twice"])
+    model = normal_pair(derive=twice, infer=["twice"])
     with pytest.raises(ValueError, match="derived target is not fixed"):
         frequentist_coverage(Gaussian(), model, {"theta": np.zeros(1)})

@@ -6,38 +6,24 @@ One seed each; false alarms 2 % for the family, power measured in the documentat
 import importlib
 
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from retrodict.model import Derived, Model, Prior
+from retrodict.model import Derived
 from retrodict.trust import validate
 from retrodict.trust.observation import ask_at, posterior_sbc
-from trust.test_recalibrate import Gaussian
+from trust.normal_pair import Gaussian, Widened, normal_pair
 
 
 @pytest.fixture(scope="module")
 def model():
-    prior = Prior(theta=dist.Normal(0.0, 1.0))
-    return Model(prior, lambda key, t: t["theta"] + jr.normal(key, ()), name="pair")
+    return normal_pair()
 
 
-class OneSided(Gaussian):
+def one_sided():
     """Narrow for positive x, wide for negative."""
-
-    def sample(self, key, xs, num_samples):
-        draws = super().sample(key, xs, num_samples)
-        mean = np.asarray(xs, float).reshape(-1, 1, 1) / 2
-        return mean + self._width(xs)[:, None, None] * (draws - mean)
-
-    def log_prob(self, theta, xs):
-        mean, width = np.asarray(xs, float).reshape(-1, 1) / 2, self._width(xs)[:, None]
-        return stats.norm(mean, self.sd * width).logpdf(theta[..., 0])
-
-    def _width(self, xs):
-        return np.where(np.asarray(xs).reshape(-1) > 0, 0.6, 1.5)
+    return Widened(lambda x: np.where(x > 0, 0.6, 1.5))
 
 
 def _local(verdict):
@@ -54,7 +40,7 @@ def test_exact_posterior_is_trusted_at_an_observation(model):
 @pytest.mark.stat
 @pytest.mark.parametrize(("x_obs", "word"), [(1.0, "narrow"), (-1.0, "wide")])
 def test_local_errors_are_named_with_their_sign(model, x_obs, word):
-    verdict = validate(OneSided(), model, num_samples=32, x_obs=np.array(x_obs))
+    verdict = validate(one_sided(), model, num_samples=32, x_obs=np.array(x_obs))
     checks = _local(verdict)
     if word == "wide":  # too weak a test of widths above one
         checks.pop("observation-sbc")
@@ -77,12 +63,7 @@ def test_posterior_sbc_is_uniform_for_an_exact_posterior(model, getkey):
 
 def test_posterior_sbc_is_left_out_where_the_prior_has_no_density():
     twice = {"twice": Derived(lambda t: 2 * t["theta"], support="real")}
-    model = Model(
-        Prior(theta=dist.Normal(0.0, 1.0)),
-        lambda key, t: t["theta"] + jr.normal(key, ()),
-        derive=twice,
-        infer=["twice"],
-    )
+    model = normal_pair(derive=twice, infer=["twice"])
 
     class Twice(Gaussian):
         def sample(self, key, xs, num_samples):

@@ -8,33 +8,17 @@ import pytest
 from scipy import stats
 
 from retrodict._core.errors import DataError
-from retrodict._core.seeds import numpy_generator
 from retrodict.model import Derived, Model, Prior
 from retrodict.simulations import simulate
 from retrodict.trust import Bridge, recalibrate
 from retrodict.trust.bridge import reference_of
 from retrodict.trust.recalibrate import adjusted_levels
-
-
-class Gaussian:
-    """theta ~ N(0, 1), x ~ N(theta, 1): N(x/2, 1/2), with its width as a knob."""
-
-    def __init__(self, width=1.0):
-        self.sd = width * np.sqrt(0.5)
-
-    def sample(self, key, xs, num_samples):
-        noise = numpy_generator(key).standard_normal((len(xs), num_samples, 1))
-        return np.asarray(xs, float).reshape(-1, 1, 1) / 2 + self.sd * noise
-
-    def log_prob(self, theta, xs):
-        mean = np.asarray(xs, float).reshape(-1, 1) / 2
-        return stats.norm(mean, self.sd).logpdf(theta[..., 0])
+from trust.normal_pair import Gaussian, normal_pair
 
 
 @pytest.fixture(scope="module")
 def model():
-    prior = Prior(theta=dist.Normal(0.0, 1.0))
-    return Model(prior, lambda key, t: t["theta"] + jr.normal(key, ()), name="pair")
+    return normal_pair()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from retrodict._core.seeds import numpy_generator
 from retrodict.model import Model, Nuisance, Prior
 from retrodict.trust import reweighted
 from retrodict.trust.reweighted import Reliability
+from trust.normal_pair import normal_pair
 
 
 XS = np.array([0.0, 1.0, -2.0])
@@ -33,8 +34,7 @@ class Proposal:
 
 @pytest.fixture
 def model():
-    prior = Prior(theta=dist.Normal(0.0, 1.0))
-    return Model(prior, lambda key, t: t["theta"] + jr.normal(key, ()))
+    return normal_pair()
 
 
 def likelihood(theta, x):

@@ -6,14 +6,13 @@ each; the family of checks raises a false alarm in 2 % of cases.
 
 import jax.random as jr
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
 from retrodict._core.errors import ModelError
-from retrodict.model import Derived, Model, Prior
+from retrodict.model import Derived
 from retrodict.trust import Updated, replicates, validate_at
-from trust.test_recalibrate import Gaussian
+from trust.normal_pair import Gaussian, Widened, normal_pair
 
 
 X_OBS = np.array(3.0)  # of which the prior gives few: 1 in 60 is as large
@@ -21,24 +20,12 @@ X_OBS = np.array(3.0)  # of which the prior gives few: 1 in 60 is as large
 
 @pytest.fixture(scope="module")
 def model():
-    prior = Prior(theta=dist.Normal(0.0, 1.0))
-    return Model(prior, lambda key, t: t["theta"] + jr.normal(key, ()), name="pair")
+    return normal_pair()
 
 
-class NarrowAbove(Gaussian):
+def narrow_above():
     """Exact where nearly all simulations from the prior lie, too narrow at x_obs."""
-
-    def sample(self, key, xs, num_samples):
-        draws = super().sample(key, xs, num_samples)
-        mean = np.asarray(xs, float).reshape(-1, 1, 1) / 2
-        return mean + self._width(xs)[:, None, None] * (draws - mean)
-
-    def log_prob(self, theta, xs):
-        mean, width = np.asarray(xs, float).reshape(-1, 1) / 2, self._width(xs)[:, None]
-        return stats.norm(mean, self.sd * width).logpdf(theta[..., 0])
-
-    def _width(self, xs):
-        return np.where(np.asarray(xs).reshape(-1) > 1.5, 0.6, 1.0)
+    return Widened(lambda x: np.where(x > 1.5, 0.6, 1.0))
 
 
 @pytest.mark.stat
@@ -46,11 +33,13 @@ def test_an_exact_posterior_is_trusted(model):
     verdict = validate_at(Gaussian(), model, X_OBS, num_samples=64)
     assert verdict.verdict == "trusted", verdict.to_dict()
     assert verdict.num_simulations == 1000
+    # Given two observations a third of the prior's variance is left.
+    np.testing.assert_allclose(verdict.calibration.contraction, 2 / 3, atol=0.05)
 
 
 @pytest.mark.stat
 def test_an_error_near_the_observation_alone_is_found(model):
-    verdict = validate_at(NarrowAbove(), model, X_OBS, num_samples=64)
+    verdict = validate_at(narrow_above(), model, X_OBS, num_samples=64)
     assert verdict.verdict != "trusted"
     assert any("too narrow" in check.message for check in verdict.checks)
 
@@ -75,10 +64,8 @@ def test_the_posterior_given_two_observations_is_that_of_the_closed_form(model):
     np.testing.assert_allclose(updated.log_prob(points, xs), exact, atol=0.15)
 
 
-def test_the_density_of_the_prior_must_be_known(model):
+def test_the_density_of_the_prior_must_be_known():
     square = Derived(lambda t: t["theta"] ** 2, support="positive")
-    asked = Model(
-        model.prior, model.simulator, derive={"square": square}, infer=["square"]
-    )
+    asked = normal_pair(derive={"square": square}, infer=["square"])
     with pytest.raises(ModelError, match=r"square.*infer"):
         replicates(Gaussian(), asked, X_OBS, 20)

@@ -149,13 +149,16 @@ def validate(
     posterior: Annotated[Path, typer.Argument(help="A saved posterior.")],
     model: Annotated[str, typer.Option(help="The model it was trained on.")],
     num: Annotated[int, typer.Option(min=20, help="Test simulations.")] = 1000,
+    data: DataOption = None,
+    observation: ObservationOption = None,
     seed: SeedOption = 0,
     strict: StrictOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a saved posterior on fresh simulations."""
-    steps.validate(steps.load(model), posterior, num, seed, strict, quiet, as_json)
+    """Judge a saved posterior on fresh simulations, after rounds near the data."""
+    study = steps.load(model, data=data, observation=observation)
+    steps.validate(study, posterior, num, seed, strict, quiet, as_json)
 
 
 @app.command()

@@ -40,10 +40,15 @@ def contraction(
 
 
 def contraction_from_variances(
-    theta: Float[np.ndarray, "num_sims theta_dim"],
+    theta: Float[np.ndarray, "num_prior theta_dim"],
     variances: Float[np.ndarray, "num_sims theta_dim"],
 ) -> Float[np.ndarray, " theta_dim"]:
-    """Measure contraction where posterior variances are already known."""
+    """Measure contraction where posterior variances are already known.
+
+    Args:
+        theta: Draws of the prior, of any number.
+        variances: Of the posterior, in every simulation.
+    """
     prior = theta.var(axis=0)
     ratio = variances.mean(axis=0) / np.where(prior > 0, prior, 1.0)
     return np.where(prior > 0, 1 - ratio, 0.0)

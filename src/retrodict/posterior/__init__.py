@@ -1,7 +1,7 @@
 """What a scientist uses: sample, log_prob, mode, summaries, and the artifact."""
 
 from .conditioned import ConditionedPosterior, summarize
-from .fit import fit
+from .fit import MIN_SIMULATIONS, fit
 from .load import load
 from .posterior import Posterior
 from .refine import refine
@@ -20,6 +20,7 @@ from .warnings import PosteriorWarning
 
 
 __all__ = [
+    "MIN_SIMULATIONS",
     "ConditionedPosterior",
     "Posterior",
     "PosteriorWarning",

@@ -12,6 +12,7 @@ from .._core.errors import DataError
 from .._core.progress import progress
 from .._core.seeds import stream_key
 from ..diagnostics import flatten_output
+from ..diagnostics.contraction import contraction_from_variances
 from ..model import Model
 from ..simulations import Simulations, as_series, simulate
 from . import soundness
@@ -30,6 +31,7 @@ from .verdict import Verdict, word_for
 
 # Posterior draws held at once, over all rows of a block: 16 MB for 32 parameters.
 BLOCK_DRAWS = 65_536
+NUM_PRIOR = 4000  # draws behind the spread of the prior
 STREAM = "validation"
 
 Output = np.ndarray | Mapping[str, np.ndarray]
@@ -92,6 +94,7 @@ def validate(
         >>> verdict.verdict
         'trusted'
     """
+    given = simulations is not None
     if simulations is None:
         simulations = simulate(model, num_simulations, seed=seed, stream=STREAM)
     good = simulations.ok()
@@ -109,6 +112,10 @@ def validate(
     evidence, rows = _collect(key_draws, posterior, (theta, good.x), plan, num_samples)
     names = tuple(model.target_names)
     calibration = calibrate(names, theta[rows], evidence, num_samples)
+    if given:  # their parameters need not be draws of the prior
+        prior = _prior_targets(stream_key(seed, "prior spread"), model)
+        found = contraction_from_variances(prior, evidence.variance)
+        calibration = replace(calibration, contraction=found)
     features = features[rows]
     hidden = nuisance_coordinates(model, good.theta)[rows]
     known = width_if_known(evidence.pit, features, hidden)
@@ -124,6 +131,12 @@ def validate(
         soundness.simulations_check(len(simulations) - len(good), len(simulations)),
     )
     return Verdict(word_for(checks), checks, calibration, seed, len(evidence))
+
+
+def _prior_targets(key: PRNGKeyArray, model: Model) -> np.ndarray:
+    """Draw targets from the prior ``(num, theta_dim)``."""
+    theta = model.prior.sample(key, NUM_PRIOR)
+    return model.flatten({**theta, **model.derived(theta)})
 
 
 def _features(x: Output, x_obs: Any) -> tuple[np.ndarray, np.ndarray]:
