@@ -3,8 +3,8 @@
 Mean C2ST of 2000 posterior draws against as many of the exact marginal, over five
 observations from the prior. The linear-Gaussian model has 3 parameters, 50 nuisances
 and 20 summaries; the nonlinear one is a decay whose amplitude and rate are asked for,
-with offset, drift and noise unknown, against NUTS on all five. Trained by the default of
-`fit` on 10 000 simulations. "Width if known" is what the report says of fixing the
+with offset, drift and noise unknown, against NUTS on all five. Trained by the default
+of `fit` on 10 000 simulations. "Width if known" is what the report says of fixing the
 nuisances, beside its closed form.
 """
 
