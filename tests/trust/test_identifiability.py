@@ -59,6 +59,15 @@ def test_known_and_unknown_parameters_are_named_and_no_ridge_is_invented():
     assert "nuisance" in unknown
 
 
+def test_a_bound_from_above_is_knowledge_in_spite_of_its_logarithm():
+    prior = np.stack([RNG.uniform(0, 5, 4000), np.exp(RNG.standard_normal(4000))], 1)
+    draws = np.stack([RNG.exponential(0.3, 4000), np.exp(RNG.standard_normal(4000))], 1)
+    found = identifiability(prior, draws, names=("nu", "k"))
+    assert found.logarithmic == (False, True)
+    assert found.remaining[0] == pytest.approx(0.3 / (5 / np.sqrt(12)), rel=0.1)
+    assert "Known from the data (prior spread that remains): nu" in found.sentences[0]
+
+
 def test_units_do_not_matter():
     prior, draws = RNG.standard_normal((1000, 3)), RNG.standard_normal((1000, 3)) * 0.3
     unit = np.array([1e-21, 1.0, 1e12])

@@ -1,7 +1,8 @@
 r"""What the data inform and what they do not: parameters and their combinations.
 
 Positive parameters are looked at in logarithms, so that combinations are products of
-powers. With the covariance of prior and posterior in these coordinates t, directions v
+powers, except where draws pile up at zero. With the covariance of prior and posterior
+in these coordinates t, directions v
 of the generalized eigenproblem
 
 .. math:: C_\text{posterior} v = \lambda \, C_\text{prior} v
@@ -161,12 +162,10 @@ def identifiability(
     """
     dim = draws.shape[-1]
     names = names or tuple(f"theta[{i}]" for i in range(dim))
-    positive = prior_draws.min(axis=0), draws.reshape(-1, dim).min(axis=0)
-    log = np.asarray(np.minimum(*positive) > 0)
-    before, after = coordinates(prior_draws, log), coordinates(draws, log)
-    prior_covariance = np.atleast_2d(np.cov(before.T))
-    blocks = after.reshape(-1, *after.shape[-2:])
-    covariance = np.mean([np.atleast_2d(np.cov(block.T)) for block in blocks], axis=0)
+    log = _in_logarithms(prior_draws, draws)
+    after = coordinates(draws, log)
+    prior_covariance = _covariance(coordinates(prior_draws, log))
+    covariance = _covariance(after)
     for title, matrix in (("prior_draws", prior_covariance), ("draws", covariance)):
         if not (np.diag(matrix) > 0).all():
             stuck = names[int(np.argmin(np.diag(matrix)))]
@@ -188,6 +187,39 @@ def identifiability(
         ridges=_ridges(covariance, names, log, left),
         modes=tuple(count_modes(column) for column in one.T),
     )
+
+
+def _in_logarithms(
+    prior_draws: Float[np.ndarray, "num_prior theta_dim"],
+    draws: Float[np.ndarray, "*batch num_draws theta_dim"],
+) -> Bool[np.ndarray, " theta_dim"]:
+    """Return which parameters are looked at in logarithms: the positive ones.
+
+    But for those that the data bound from above: draws that pile up at zero are spread
+    as widely in logarithms as the prior, though much has been learned.
+    """
+    dim = prior_draws.shape[-1]
+    least = prior_draws.min(axis=0), draws.reshape(-1, dim).min(axis=0)
+    positive = np.asarray(np.minimum(*least) > 0)
+
+    def left(log: np.ndarray) -> np.ndarray:
+        before, after = (
+            np.diag(_covariance(coordinates(theta, log)))
+            for theta in (prior_draws, draws)
+        )
+        return np.sqrt(after / np.maximum(before, 1e-300))
+
+    plain, logarithmic = left(np.zeros(dim, bool)), left(positive)
+    bounded = (logarithmic > UNKNOWN) & (plain < logarithmic / 2)
+    return positive & ~bounded
+
+
+def _covariance(
+    theta: Float[np.ndarray, "*batch num_draws theta_dim"],
+) -> Float[np.ndarray, "theta_dim theta_dim"]:
+    """Return the covariance of draws, averaged over posteriors if there are many."""
+    blocks = theta.reshape(-1, *theta.shape[-2:])
+    return np.mean([np.atleast_2d(np.cov(block.T)) for block in blocks], axis=0)
 
 
 def coordinates(

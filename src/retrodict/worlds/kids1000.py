@@ -308,7 +308,7 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
 
     with style.house_style():
         figure, axes = style.new_axes(5.2, 3.8)
-        options = {"s": 3, "lw": 0, "alpha": 0.3}
+        options = {"s": 3, "lw": 0, "alpha": 0.3, "rasterized": True}
         shown = inputs.draws["Omega_m"][:3000], inputs.draws["S8"][:3000]
         axes.scatter(*shown, color=style.POSTERIOR, label="network", **options)
         if inputs.baseline is not None:

@@ -279,7 +279,7 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
     truth = clumpiness({k: np.float64(v) for k, v in TRUTH.items()})
     with style.house_style():
         figure, axes = style.new_axes(5.2, 3.8)
-        options = {"s": 3, "lw": 0, "alpha": 0.35}
+        options = {"s": 3, "lw": 0, "alpha": 0.35, "rasterized": True}
         if inputs.baseline is not None:
             draws = {k: np.asarray(v) for k, v in inputs.baseline.draws.items()}
             shown = draws["Omega_m"], np.asarray(clumpiness(draws))

@@ -242,6 +242,7 @@ def cells_and_curves(inputs: FigureInput) -> tuple[str, Any]:
                 color=style.POSTERIOR,
                 ms=1.5,
                 alpha=0.3,
+                rasterized=True,
             )
         first = next(iter(inputs.observations.values()), inputs.draws)
         axes.plot(first["de"][:300], first["ga"][:300], ".", color=style.BASELINE, ms=2)

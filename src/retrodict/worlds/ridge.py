@@ -203,7 +203,7 @@ def ridge_figure(given: FigureInput) -> tuple[str, Any]:
         for label, (color, draws) in clouds.items():
             shown = draws["sigma_8"][:3000], draws["b"][:3000]
             options = {"s": 3, "lw": 0, "alpha": 0.3, "color": color}
-            axes.scatter(*shown, label=label, **options)
+            axes.scatter(*shown, label=label, rasterized=True, **options)
         axes.plot(line, product / line, color=style.INK, label="equal product")
         axes.set(xscale="log", yscale="log", xlim=SIGMA_8, ylim=BIAS)
         _plain_ticks(axes.xaxis, (0.6, 0.7, 0.8, 0.9, 1.0))

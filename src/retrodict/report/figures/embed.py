@@ -18,7 +18,7 @@ from .style import house_style
 
 #: Above this many path vertices an SVG is larger and slower than a bitmap.
 MAX_VERTICES = 40_000
-_PNG_DPI = 200
+_DPI = 200  # of bitmaps, also those within an SVG
 
 
 def data_uri(figure: Figure, *, max_vertices: int = MAX_VERTICES) -> str:
@@ -27,7 +27,7 @@ def data_uri(figure: Figure, *, max_vertices: int = MAX_VERTICES) -> str:
     The same figure gives the same bytes on every call: no dates, no random ids.
     """
     if count_vertices(figure) > max_vertices:
-        options: dict[str, Any] = {"format": "png", "dpi": _PNG_DPI}
+        options: dict[str, Any] = {"format": "png"}
         kind, metadata = "image/png", {"Software": None}
     else:
         options = {"format": "svg"}
@@ -38,7 +38,7 @@ def data_uri(figure: Figure, *, max_vertices: int = MAX_VERTICES) -> str:
         # stop a report, which also has the name as text.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         warnings.filterwarnings("ignore", message=r"Matplotlib currently does not")
-        figure.savefig(buffer, metadata=metadata, **options)
+        figure.savefig(buffer, metadata=metadata, dpi=_DPI, **options)
     return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
