@@ -56,7 +56,10 @@ BOX = {
 FIXED = {"ombh2": 0.0224, "h": 0.7, "n_s": 0.97, "A_bary": 2.6}
 NUM_BANDS = 8
 BAND_EDGES = np.geomspace(100.0, 1500.0, NUM_BANDS + 1)
-NUM_THEORIES, NUM_COMPONENTS = 2000, 10  # errors at the data grow by 2 %
+# Of the components eight follow the derivatives of the theory near the answer, the rest
+# how far it moves over the prior: errors at the data grow by .3 % at most.
+NEAR = {**FIXED, "omch2": 0.13, "S8": 0.76, "A_IA": 0.5, "shifts": SHIFT_MEANS}
+NUM_THEORIES, NUM_LOCAL, NUM_COMPONENTS = 2000, 8, 14
 BUDGET = Budget(num_chains=8, num_warmup=300, num_samples=500, max_tree_depth=6)
 PUBLISHED = {"COSEBIs, Asgari et al.": 0.759, "KiDS-SBI": 0.731}
 
@@ -97,7 +100,8 @@ class Components(NamedTuple):
     Attributes:
         root: Cholesky factor of the covariance of the noise.
         mean: Mean theory over the prior, in units of the noise.
-        directions: Orthonormal rows, in order of how far the theory moves along them.
+        directions: Orthonormal rows: first those along which the theory moves near the
+            answer, then those along which it moves over the prior.
     """
 
     root: Float[np.ndarray, "120 120"]
@@ -168,6 +172,9 @@ def make_theory(survey: Survey) -> Theory:
 def components(survey: Survey, theory: Theory, prior: Prior) -> Components:
     """Return what of the band powers the parameters can move, by singular values.
 
+    Derivatives at one point are the score of Gaussian data there, which loses nothing
+    near it (Alsing and Wandelt 2018, arXiv:1712.00012).
+
     Args:
         survey: Gives the noise.
         theory: ``theta -> band powers``.
@@ -179,8 +186,24 @@ def components(survey: Survey, theory: Theory, prior: Prior) -> Components:
     found = jax.jit(lambda rows: jax.lax.map(theory, rows, batch_size=100))(rows)
     white = np.linalg.solve(root, np.asarray(found, float).T).T
     mean = white.mean(0)
-    directions = np.linalg.svd(white - mean, full_matrices=False)[2][:NUM_COMPONENTS]
-    return Components(root, mean, directions)
+    local = np.linalg.solve(root, _derivatives(theory, prior))
+    near = np.linalg.svd(local, full_matrices=False)[0][:, :NUM_LOCAL].T
+    rest = white - mean
+    rest = rest - rest @ near.T @ near
+    far = np.linalg.svd(rest, full_matrices=False)[2][: NUM_COMPONENTS - NUM_LOCAL]
+    return Components(root, mean, np.concatenate([near, far]))
+
+
+def _derivatives(theory: Theory, prior: Prior) -> Float[np.ndarray, "120 theta_dim"]:
+    """Return how the theory moves with each parameter at :data:`NEAR`, per prior sd."""
+    widths = {n: np.std(v, axis=0) for n, v in prior.sample(jr.key(1), 4000).items()}
+    at = {name: jnp.asarray(value, jnp.float32) for name, value in NEAR.items()}
+    found = jax.jit(jax.jacfwd(theory))(at)
+    columns = [
+        np.asarray(found[name], float).reshape(len(theory(at)), -1) * widths[name]
+        for name in NEAR
+    ]
+    return np.concatenate(columns, axis=1)
 
 
 def make_simulator(
@@ -350,7 +373,7 @@ def study() -> Study:
         axes={
             "components": Axis(
                 np.arange(1, NUM_COMPONENTS + 1),
-                "component of the spectra, largest signal first",
+                "component of the spectra, largest signals first",
                 "value (units of noise)",
             )
         },

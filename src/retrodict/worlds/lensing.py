@@ -290,7 +290,10 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
         place = TRUTH["Omega_m"], float(truth)
         axes.plot(*place, "+", color=style.INK, ms=11, mew=1.6, label="truth")
         axes.set(xlabel=r"matter density $\Omega_m$", ylabel="clumpiness $S_8$")
-        axes.legend(markerscale=2)
+        legend = axes.legend(markerscale=2)
+        for handle in legend.legend_handles[-1:]:
+            if handle is not None:
+                handle.set(markersize=8, markeredgewidth=1.6)
     chains = " and of Markov chains on the power spectra (orange)"
     chains = chains if inputs.baseline is not None else ""
     caption = (

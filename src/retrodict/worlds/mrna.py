@@ -267,13 +267,13 @@ def study() -> Study:
         field="cell biology",
         description=" ".join(DESCRIPTION.split()),
         source=SOURCE,
-        budget=50_000,
+        budget=150_000,
         baseline=baseline,
         axes={"log_light": Axis(TIMES, "time (hours)", "log fluorescence")},
         figures=(cells_and_curves,),
         load=load,
         parts={"no_onset": no_onset_study},
-        minutes=17.0,
+        minutes=20.0,
     )
 
 
