@@ -53,6 +53,7 @@ def test_all_of_every_module_exists(name: str):
     listed = getattr(module, "__all__", [])
     missing = [item for item in listed if not hasattr(module, item)]
     assert not missing, f"{name}.__all__ lists what is not there: {missing}"
+    assert list(listed) == sorted(listed), f"{name}.__all__ is not sorted"
 
 
 # --- docstrings -----------------------------------------------------------------------

@@ -68,6 +68,23 @@ def test_components_keep_what_the_theory_moves():
     np.testing.assert_allclose(x, 2.0 * (np.arange(len(x)) == 1), atol=1e-9)
 
 
+def test_components_keep_what_moves_far_from_the_answer_only():
+    """Of the five directions of a theory, no derivative at the answer sees the last."""
+    mixing = np.linalg.qr(np.random.default_rng(1).standard_normal((120, 5)))[0]
+    survey = kids1000.Survey(mixing[:, 0], np.eye(120), None, np.eye(5))
+
+    def theory(theta):
+        moved = [theta[name] for name in ("S8", "A_IA", "h", "A_bary")]
+        far = (theta["S8"] - kids1000.NEAR["S8"]) ** 2
+        moved = jnp.stack([*moved, far])
+        return jnp.asarray(mixing, moved.dtype) @ moved
+
+    found = kids1000.components(survey, theory, kids1000.study().model.prior)
+    assert np.abs(found.directions[:4] @ mixing[:, 4]).max() < 1e-3
+    kept = np.linalg.norm(found.directions @ mixing[:, 4])
+    assert kept == pytest.approx(1, abs=1e-3)
+
+
 def test_without_data_it_says_what_is_needed():
     study = kids1000.study()
     with pytest.raises(ModelError, match=r"kids1000 needs .*--data DIR"):

@@ -20,8 +20,8 @@ from .warnings import PosteriorWarning
 
 
 __all__ = [
-    "MIN_SIMULATIONS",
     "ConditionedPosterior",
+    "MIN_SIMULATIONS",
     "Posterior",
     "PosteriorWarning",
     "Refined",

@@ -30,6 +30,9 @@ from scipy.ndimage import gaussian_filter1d
 
 # Spread that is left, posterior sd over prior sd.
 KNOWN, UNKNOWN = 0.3, 0.8
+# A parameter as unknown as that in its logarithm, but known this many times better
+# itself, is bounded from above.
+BOUNDED = 2.0
 # A pair of parameters correlated more strongly than this is a ridge.
 RIDGE = 0.9
 # A coefficient smaller than this, in units of the largest, is left out of a name.
@@ -210,7 +213,7 @@ def _in_logarithms(
         return np.sqrt(after / np.maximum(before, 1e-300))
 
     plain, logarithmic = left(np.zeros(dim, bool)), left(positive)
-    bounded = (logarithmic > UNKNOWN) & (plain < logarithmic / 2)
+    bounded = (logarithmic > UNKNOWN) & (plain < logarithmic / BOUNDED)
     return positive & ~bounded
 
 

@@ -291,9 +291,8 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
         axes.plot(*place, "+", color=style.INK, ms=11, mew=1.6, label="truth")
         axes.set(xlabel=r"matter density $\Omega_m$", ylabel="clumpiness $S_8$")
         legend = axes.legend(markerscale=2)
-        for handle in legend.legend_handles[-1:]:
-            if handle is not None:
-                handle.set(markersize=8, markeredgewidth=1.6)
+        for handle in filter(None, legend.legend_handles[-1:]):
+            handle.set(markersize=8)  # the cross is large as it is
     chains = " and of Markov chains on the power spectra (orange)"
     chains = chains if inputs.baseline is not None else ""
     caption = (
