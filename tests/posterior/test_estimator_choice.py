@@ -142,6 +142,15 @@ def test_the_order_of_exchangeable_points_does_not_matter():
     assert np.abs(other - expected).max() > 0.05
 
 
+def test_an_embedding_learned_first_is_saved_to_the_bit(tmp_path):
+    model = _points_model("grid")
+    settings = rd.Settings(**{**SMALL, "num_members": 2}, epochs=3, embedding_epochs=2)
+    posterior = rd.fit(rd.simulate(model, 400, seed=0), seed=0, settings=settings)
+    assert posterior.network.settings == settings
+    xs = rd.simulate(model, 3, seed=1).x
+    _assert_same_after_loading(posterior, xs, tmp_path / "staged.retrodict")
+
+
 def test_what_is_not_declared_missing_is_refused():
     model = rd.Model(
         rd.Prior(center=dist.Normal(jnp.zeros(2), 3.0)), _points, name="points"

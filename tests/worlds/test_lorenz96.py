@@ -7,6 +7,7 @@ from scipy.integrate import solve_ivp
 
 from retrodict.worlds import _lorenz96 as system
 from retrodict.worlds import _lorenz96_landscape as landscape
+from retrodict.worlds import _lorenz96_two_scale as two_scale
 from retrodict.worlds import lorenz96
 
 
@@ -39,6 +40,17 @@ def test_the_two_scale_tendency_is_the_textbook_one():
         ours = system.tendency_two_scale((jnp.asarray(X), jnp.asarray(Y)), theta)
     np.testing.assert_allclose(ours[0], dX, rtol=1e-12)
     np.testing.assert_allclose(ours[1], dY, rtol=1e-12)
+
+
+def test_balances_tell_what_the_truth_obeys():
+    """Within the rounding and the drift of 100 units of time; h is exact to 1 %."""
+    statistics = jnp.asarray(two_scale.OBSERVED)
+    h, A, B = np.asarray(two_scale.balances(statistics))
+    assert h == pytest.approx(1.0, abs=0.01)
+    np.testing.assert_allclose(A + 10.0 * B, 10.0, atol=0.05)
+    still = np.asarray(two_scale.balances(jnp.zeros(10)))
+    assert np.isfinite(still).all()
+    assert np.abs(still).max() <= two_scale.LARGEST
 
 
 def test_energy_balances_in_the_long_run():

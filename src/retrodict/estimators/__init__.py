@@ -20,6 +20,7 @@ from .mlp import MLP
 from .recurrent import Recurrent
 from .set_transformer import SetTransformer
 from .spline_coupling import SplineCoupling
+from .staged import SUMMARIES, Staged
 from .standardize import (
     Affine,
     ChannelScaler,
@@ -50,8 +51,10 @@ __all__ = [
     "MapAverage",
     "MixtureDensity",
     "Recurrent",
+    "SUMMARIES",
     "SetTransformer",
     "SplineCoupling",
+    "Staged",
     "Transformer",
     "VectorScaler",
     "apply_scalers",

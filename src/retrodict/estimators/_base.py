@@ -7,6 +7,7 @@ densities have methods for many rows, which some of them can do faster.
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -23,13 +24,13 @@ CLIP = 10.0  # standard deviations: an entry further off says no more than that
 
 
 class Frozen(eqx.Module):
-    """An array that belongs to an estimator but is not trained.
+    """A part of an estimator that is not trained.
 
     Attributes:
-        value: The array.
+        value: An array, or a module.
     """
 
-    value: Array
+    value: Any
 
 
 def trainable(tree: PyTree) -> PyTree:

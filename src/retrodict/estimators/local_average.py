@@ -81,7 +81,26 @@ class LocalAverage(AbstractSeriesEmbedding):
         shifts = range(-self.radius, self.radius + 1)
         near = jnp.concatenate([jnp.roll(field, shift, axis=1) for shift in shifts], -1)
         patches = jnp.concatenate([near[:-1], near[1:]], axis=-1)
-        forms = patches @ self.local.weight.T + self.local.bias
-        one, two, three = jnp.split(forms, 3, axis=-1)
-        features = jnp.concatenate([one * two, jax.nn.silu(three)], axis=-1)
-        return self.last(jax.nn.silu(self.hidden(features.mean((0, 1)))))
+        patches = patches.reshape(-1, patches.shape[-1])
+        products, nonlinear = self._averages(patches)
+        return self.last(
+            jax.nn.silu(self.hidden(jnp.concatenate([products, nonlinear])))
+        )
+
+    def _averages(
+        self, patches: Float[Array, "n size"]
+    ) -> tuple[Float[Array, " width"], Float[Array, " width"]]:
+        """Return the mean features of the two kinds.
+
+        The mean of a product of two forms needs the second moments of the patches only,
+        which no weight changes: nothing is differentiated through the whole field.
+        """
+        one, two, three = jnp.split(self.local.weight, 3)
+        a, b, c = jnp.split(self.local.bias, 3)
+        ones = jnp.ones((len(patches), 1), patches.dtype)
+        wide = jnp.concatenate([patches, ones], axis=-1)
+        moments = wide.T @ wide / len(wide)
+        one = jnp.concatenate([one, a[:, None]], axis=-1)
+        two = jnp.concatenate([two, b[:, None]], axis=-1)
+        products = jnp.sum((one @ moments) * two, axis=-1)
+        return products, jax.nn.silu(patches @ three.T + c).mean(0)

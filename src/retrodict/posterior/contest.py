@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Key
 
 from ..model import Model, Structure
-from ..training import Race, Settings, Trained, race
+from ..training import Race, Settings, Trained, is_staged, race, train_staged
 from .packed import standardized
 from .screened import screen
 from .synthetic import Pairs, can_synthesize, learn_likelihood, race_synthetic
@@ -43,6 +44,9 @@ def train_best(
         synthesize: Whether synthetic pairs may be among them.
     """
     z = standardized(pairs.scalers, pairs.x)
+    if _staged(candidates, z):
+        staged = train_staged(key, pairs.value, z, candidates, structure=structure)
+        return staged, pairs
     races = [race(key, pairs.value, z, candidates, structure=structure)]
     fewer = screen(pairs) if search else None
     if fewer is not None:
@@ -63,6 +67,13 @@ def train_best(
     trained = _best(races).finish()
     seconds = {k: sum(getattr(p, k) for p in parts) for k in ("compile_s", "train_s")}
     return replace(trained, **seconds), pairs
+
+
+def _staged(
+    candidates: Settings | Sequence[Settings], z: Mapping[str, np.ndarray]
+) -> bool:
+    one = candidates if isinstance(candidates, Settings) else candidates[0]
+    return is_staged(one, {name: values.shape[1:] for name, values in z.items()})
 
 
 def _best(races: Sequence[Race]) -> Race:

@@ -141,6 +141,7 @@ class SettingsSpec(AbstractSpec):
         "flow_matching",
     ] = "spline_coupling"
     num_components: Annotated[int, Bounded(ge=1, le=1024)] = 8
+    embedding_epochs: Annotated[int, Bounded(ge=0, le=2**31 - 1)] = 0
 
     def build(self) -> Settings:
         """Return the settings."""

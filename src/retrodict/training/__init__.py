@@ -1,6 +1,6 @@
 """Losses, the compiled loop, schedules, checkpoints, ensembles."""
 
-from .build import build_estimator
+from .build import build_estimator, is_staged
 from .checkpoint import checkpointing, forget_checkpoints
 from .ensemble import Race, Trained, race, shared_held_out, train_ensemble
 from .loss import npe_loss
@@ -10,6 +10,7 @@ from .settings import (
     default_settings,
     num_raced,
 )
+from .staged import train_staged
 from .surrogate import Surrogate, fit_surrogate
 
 
@@ -24,9 +25,11 @@ __all__ = [
     "default_settings",
     "fit_surrogate",
     "forget_checkpoints",
+    "is_staged",
     "npe_loss",
     "num_raced",
     "race",
     "shared_held_out",
     "train_ensemble",
+    "train_staged",
 ]

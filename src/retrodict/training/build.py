@@ -1,7 +1,9 @@
 """From settings and shapes to an untrained estimator."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
@@ -22,6 +24,7 @@ from ..estimators import (
     Recurrent,
     SetTransformer,
     SplineCoupling,
+    Staged,
     Transformer,
 )
 from ..estimators.mlp import quantile_edges
@@ -67,31 +70,63 @@ def build_estimator(
         structure: What the axes of every series mean; by default nothing is declared.
     """
     key_embedding, key_density = jr.split(key)
-    vectors, grids = split_series(shapes)
     structure = structure or {}
+    embedding = _join(key_embedding, settings, shapes, edges, structure)
+    if is_staged(settings, shapes):
+        embedding = _staged(jr.fold_in(key, 1), settings, embedding)
+    dims = dim, embedding.out_dim, embedding.direct_dim
+    return Estimator(embedding, build_density(key_density, settings, *dims))
+
+
+def is_staged(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Say whether one network learns the embedding before all others."""
+    return settings.embedding_epochs > 0 and bool(split_series(shapes)[1])
+
+
+def _join(
+    key: Key[Array, ""],
+    settings: Settings,
+    shapes: Mapping[str, tuple[int, ...]],
+    edges: np.ndarray | Array | None,
+    structure: Mapping[str, Structure],
+) -> AbstractEmbedding:
+    """Build the embeddings of all series, side by side."""
+    vectors, grids = split_series(shapes)
     parts, selected = [], []
     for index, name in enumerate(grids):
-        key_grid = jr.fold_in(key_embedding, index)
         item = structure.get(name, Structure("grid"))
-        parts.append(_embedding(key_grid, settings, name, shapes[name], item))
+        one = jr.fold_in(key, index), settings, name, shapes[name], item
+        parts.append(_embedding(*one))
         selected.append((name,))
     if vectors:
         columns = sum(shapes[name][0] for name in vectors)
-        if edges is None:
-            edges = np.zeros((columns, settings.feature_bins + 1), np.float32)
-        parts.append(
-            MLP(
-                key_embedding,
-                edges,
-                width=settings.embedding_width,
-                context_dim=settings.context_dim,
-                num_blocks=settings.num_blocks,
-            )
-        )
+        parts.append(_perceptron(key, settings, columns, edges))
         selected.append(tuple(vectors))
-    embedding = parts[0] if len(parts) == 1 else Joined(parts, selected)
-    dims = dim, embedding.out_dim, embedding.direct_dim
-    return Estimator(embedding, build_density(key_density, settings, *dims))
+    return parts[0] if len(parts) == 1 else Joined(parts, selected)
+
+
+def _perceptron(
+    key: Key[Array, ""], settings: Settings, columns: int, edges: Any = None
+) -> MLP:
+    """Build the embedding of vectors; edges of zeros are filled in later."""
+    if edges is None:
+        edges = np.zeros((columns, settings.feature_bins + 1), np.float32)
+    return MLP(
+        key,
+        edges,
+        width=settings.embedding_width,
+        context_dim=settings.context_dim,
+        num_blocks=settings.num_blocks,
+    )
+
+
+def _staged(
+    key: Key[Array, ""], settings: Settings, front: AbstractEmbedding
+) -> Staged:
+    """Build what reads an embedding that is no longer trained."""
+    size = front.out_dim
+    back = _perceptron(key, settings, size)
+    return Staged(front, jnp.zeros(size), jnp.ones(size), back)
 
 
 def _embedding(

@@ -64,6 +64,9 @@ class Settings:
             ``"autoregressive"``, ``"affine_autoregressive"``, ``"mixture_density"`` or
             ``"flow_matching"``.
         num_components: Gaussians of a mixture density.
+        embedding_epochs: Epochs in which one network first learns to embed series with
+            more than one axis; all members are then trained on what it has learned to
+            see. 0 trains every member as a whole.
     """
 
     num_members: int = 5
@@ -88,6 +91,7 @@ class Settings:
     series_embedding: str = "convolution"
     density: str = "spline_coupling"
     num_components: int = 8
+    embedding_epochs: int = 0
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "warmup_fraction"):
@@ -104,6 +108,10 @@ class Settings:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}: Expected at least 1; got {value}.")
+        if self.embedding_epochs < 0:
+            raise ValueError(
+                f"embedding_epochs: Expected 0 or more; got {self.embedding_epochs}."
+            )
         if self.constant_shape and self.density != "spline_coupling":
             raise ValueError(
                 "constant_shape: Expected density='spline_coupling' beside it; got "
