@@ -16,6 +16,7 @@ from retrodict.training import (
     Settings,
     build_estimator,
     npe_loss,
+    program,
     race,
     train_ensemble,
 )
@@ -50,6 +51,13 @@ def _data(num=400, seed=0):
 @pytest.fixture(scope="module")
 def trained():
     return train_ensemble(jr.key(0), *_data(), SMALL)
+
+
+def test_a_compiler_without_our_options_compiles_without_them(monkeypatch):
+    monkeypatch.setattr(program, "_options", lambda brief: {"xla_of_old": brief})
+    settings = dataclasses.replace(SMALL, num_members=1, epochs=1, num_layers=2)
+    alone = train_ensemble(jr.key(0), *_data(), settings)
+    assert np.isfinite(alone.validation).all()
 
 
 def _leaves(members):

@@ -2,7 +2,12 @@ import dataclasses
 
 import pytest
 
-from retrodict.training import Settings, candidate_settings, default_settings
+from retrodict.training import (
+    Settings,
+    alone,
+    candidate_settings,
+    default_settings,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,15 @@ def test_the_rule_follows_the_budget(theta_dim):
     assert all(s.batch_size <= 512 for s in rule)
     assert rule[0].batch_size <= 50
     assert default_settings(1000, theta_dim, num_members=2).num_members == 2
+
+
+def test_a_single_network_is_held_no_less_than_a_member():
+    for count in (300, 1000, 3000, 10_000, 10**5, 10**6):
+        base = default_settings(count, 3, num_members=1)
+        single = alone(base, count)
+        assert single.weight_decay >= base.weight_decay
+        assert single.epochs > base.epochs
+    assert alone(base, 1000).weight_decay == 0.4
 
 
 def test_the_rule_depends_on_nothing_else():

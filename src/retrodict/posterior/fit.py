@@ -15,6 +15,7 @@ from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
     Trained,
+    alone,
     candidate_settings,
     checkpointing,
     default_settings,
@@ -132,7 +133,7 @@ def _candidates(
         raise ValueError(f"effort: Expected 'auto' or 'fast'; got {effort!r}.")
     if effort == "fast":
         base = default_settings(count, dim, num_members=num_members or 1)
-        return (dataclasses.replace(base, epochs=base.epochs * 4 // 3),)
+        return (alone(base, count),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count, short_members=num_members or MANY_MEMBERS)
 

@@ -6,6 +6,7 @@ from .ensemble import Race, Trained, race, shared_held_out, train_ensemble
 from .loss import npe_loss
 from .settings import (
     Settings,
+    alone,
     candidate_settings,
     default_settings,
     num_raced,
@@ -19,6 +20,7 @@ __all__ = [
     "Settings",
     "Surrogate",
     "Trained",
+    "alone",
     "build_estimator",
     "candidate_settings",
     "checkpointing",

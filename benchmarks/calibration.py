@@ -1,0 +1,77 @@
+"""Expected coverage and SBC of the benchmark's tasks, on fresh simulations.
+
+One line a task: the area between expected coverage and the diagonal (below zero:
+over-confident), with its standard error; the smallest p-value of the ranks of any
+parameter, times their number; the seconds of training.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import jax.random as jr
+import numpy as np
+from scipy.stats import kstest
+
+from retrodict.bench.methods import METHODS
+from retrodict.bench.tasks import TASKS, load_task
+from retrodict.diagnostics import hpd_levels, pit_values, sbc_ranks
+from retrodict.simulations import simulate
+
+
+NUM_DRAWS = 500
+
+
+def calibration(task: str, method: str, budget: int, num: int, seed: int) -> dict:
+    """Train on one task and judge it by fresh simulations.
+
+    Args:
+        task: Name of a task of the benchmark.
+        method: Name of a method of the benchmark.
+        budget: Simulations to train on.
+        num: Fresh simulations.
+        seed: Seed of every random number.
+    """
+    model = load_task(task).model
+    answer = METHODS[method](model, budget, seed, "auto")
+    tests = simulate(model, num, seed=seed, stream="calibration").ok()
+    keys = jr.split(jr.key(seed), 3)
+    draws = answer.sample(keys[0], tests.x, NUM_DRAWS)
+    truth = tests.targets
+    at_truth = answer.log_prob(truth[:, None], tests.x)[:, 0]
+    levels = hpd_levels(keys[1], at_truth, answer.log_prob(draws, tests.x))
+    ranks = sbc_ranks(keys[2], truth, draws)
+    pit = pit_values(keys[2], ranks, NUM_DRAWS)
+    smallest = min(kstest(column, "uniform").pvalue for column in pit.T)
+    return {
+        "task": task,
+        "method": method,
+        "budget": budget,
+        "simulations": len(truth),
+        "coverage_auc": float(0.5 - levels.mean()),
+        "standard_error": float(levels.std() / np.sqrt(len(levels))),
+        "sbc_p": float(min(1.0, smallest * pit.shape[1])),
+        "train_s": answer.train_s,
+    }
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", action="append", choices=sorted(TASKS))
+    parser.add_argument("--method", default="amortized", choices=sorted(METHODS))
+    parser.add_argument("--budget", type=int, default=10_000)
+    parser.add_argument("--num", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    for task in given.task or TASKS:
+        row = calibration(task, given.method, given.budget, given.num, given.seed)
+        line = json.dumps(row)
+        print(line, flush=True)
+        with given.out.open("a") as file:
+            file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
