@@ -130,5 +130,5 @@ def two_scale_study() -> Study:
         },
         measure=measure,
         num_validation=200,
-        minutes=15.0,
+        minutes=8.0,
     )

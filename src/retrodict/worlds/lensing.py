@@ -311,14 +311,14 @@ def study() -> Study:
         field="cosmology",
         description=" ".join(DESCRIPTION.split()),
         source="Synthetic: Omega_m = 0.3156, sigma_8 = 0.831, A_IA = 0.5.",
-        budget=15_000,
+        budget=6_000,
         baseline=baseline,
         axes={"bands": bands},
         figures=(universes, contours),
         parts={"spectra": spectra_study},
         measure=measure,
         show=show_bands,
-        training={"grid_embedding": "map_average", "embedding_epochs": 14},
+        training={"grid_embedding": "map_average", "num_members": 1, "epochs": 20},
         minutes=30.0,
     )
 

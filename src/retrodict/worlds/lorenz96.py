@@ -240,5 +240,5 @@ def embedding_study() -> Study:
             "context_dim": 32,
             "embedding_epochs": 8,
         },
-        minutes=15.0,
+        minutes=6.0,
     )
