@@ -11,7 +11,7 @@ import pytest
 from scipy.special import logsumexp
 
 from retrodict.estimators import Staged, trainable
-from retrodict.training import Settings, num_raced, train_staged
+from retrodict.training import Settings, num_raced, train_ensemble, train_staged
 
 
 SETTINGS = Settings(
@@ -70,6 +70,11 @@ def test_all_members_have_one_embedding_that_is_not_trained(trained):
     assert isinstance(network.embedding, Staged)
     free = eqx.filter(network, trainable(network))
     assert not jax.tree.leaves(free.embedding.front)
+
+
+def test_networks_trained_as_a_whole_are_not_staged():
+    with pytest.raises(ValueError, match=r"candidates: .*got 2. Use train_staged"):
+        train_ensemble(jr.key(0), *_fields(50), SETTINGS)
 
 
 def test_the_posterior_is_right(trained):

@@ -61,6 +61,17 @@ def test_every_method_gives_a_posterior_that_can_be_saved(
     np.testing.assert_allclose(loaded.log_prob(draws, xs), found.log_prob(draws, xs))
 
 
+def test_a_shared_embedding_is_refused():
+    prior = Prior(theta=dist.Normal(0.0, 1.0))
+    model = Model(prior, lambda key, t: t["theta"] + jr.normal(key, (4, 3)), name="map")
+    rows = simulate(model, 200, seed=0)
+    settings = dataclasses.replace(
+        SMALL, embedding_epochs=1, epochs=30, grid_embedding="local_average"
+    )
+    with pytest.raises(ValueError, match=r"as a whole.*embedding_epochs=0"):
+        weight_posterior(fit(rows, settings=settings), rows)
+
+
 def test_mixture_of_different_networks_has_epistemic_width(simulations, single):
     networks = weight_posterior(single, simulations, Ensemble(3))
     parts = uncertainty(networks, simulations.x[:20])

@@ -25,7 +25,7 @@ from .._core.progress import Progress, progress
 from .._core.seeds import numpy_generator
 from ..estimators import Estimator
 from ..model import Structure
-from .build import build_estimator, vector_edges
+from .build import build_estimator, is_staged, vector_edges
 from .checkpoint import MemberFolder, current_checkpoints
 from .entrants import Job, find_winner, is_short
 from .loop import Position, Run, Split, compile_programs, train_member
@@ -170,6 +170,11 @@ class _Ensemble:
         self.key_split, self.key_weights, self.key_order = jr.split(key, 3)
         self.settings = settings
         self.shapes = {name: values.shape[1:] for name, values in x.items()}
+        if is_staged(settings, self.shapes):
+            raise ValueError(
+                "candidates: Expected embedding_epochs=0 for networks that are trained "
+                f"as a whole; got {settings.embedding_epochs}. Use train_staged."
+            )
         self.edges = vector_edges(x, settings)
         self.structure = structure
         self.start = start_at_regression(value, x)

@@ -26,7 +26,7 @@ from .settings import Settings
 # take in memory.
 MAX_STEPS = 1000
 MAX_BYTES = 2**28
-BRIEF_ROWS = 20_000  # that one network is trained on
+BRIEF_BYTES = 2**24  # of the rows that one network is trained on
 CHUNK = 1024  # rows of one call of the validation: few compile as fast as many
 
 
@@ -67,18 +67,19 @@ def compile_programs(
     seen = _example(rows, plan.rows.size) if rows.mapped else rows
     held_out = _example(rows, min(CHUNK, len(split.held_out)))
     return compiled(
-        Recipe(member.layout, settings.clip_norm, _is_brief(settings, split)),
+        Recipe(member.layout, settings.clip_norm, _is_brief(settings, split, rows)),
         (init(member), plan, given_of(member, 1.0, seen)),
         (member.weights, held_out, member.fixed),
     )
 
 
-def _is_brief(settings: Settings, split: Split) -> bool:
+def _is_brief(settings: Settings, split: Split, rows: Rows) -> bool:
     """Say whether so little is trained that compilation counts most: one network.
 
     By what raced schedules have in common, so that one program serves all.
     """
-    return settings.num_members == 1 and len(split.train) <= BRIEF_ROWS
+    size = len(split.train) * rows.row_bytes
+    return settings.num_members == 1 and size <= BRIEF_BYTES
 
 
 def _example(rows: Rows, count: int) -> Rows:

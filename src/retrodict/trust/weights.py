@@ -42,7 +42,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._core.seeds import numpy_generator, stream_key
-from ..estimators import Estimator, apply_scalers, trainable
+from ..estimators import Estimator, Staged, apply_scalers, trainable
 from ..posterior import Posterior, fit_typical
 from ..simulations import Simulations, as_series
 from ..training import Settings, train_ensemble
@@ -222,7 +222,16 @@ def weight_posterior(
     Returns:
         The predictive posterior: the mixture over networks, a posterior like any other,
         that can be saved. `uncertainty` tells how far its networks disagree.
+
+    Raises:
+        ValueError: If all networks share an embedding that was learned first.
     """
+    if isinstance(posterior.network.members[0].embedding, Staged):
+        raise ValueError(
+            "posterior: Expected networks that were trained as a whole; these share an "
+            "embedding that was learned first, whose uncertainty nothing would show. "
+            "Train with embedding_epochs=0."
+        )
     chosen = method or Ensemble()
     key = stream_key(seed, "weights")
     members = chosen.members(key, posterior, simulations)
