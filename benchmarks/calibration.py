@@ -41,7 +41,7 @@ def calibration(task: str, method: str, budget: int, num: int, seed: int) -> dic
     at_truth = answer.log_prob(truth[:, None], tests.x)[:, 0]
     levels = hpd_levels(keys[1], at_truth, answer.log_prob(draws, tests.x))
     ranks = sbc_ranks(keys[2], truth, draws)
-    pit = pit_values(keys[2], ranks, NUM_DRAWS)
+    pit = pit_values(jr.fold_in(keys[2], 1), ranks, NUM_DRAWS)
     smallest = min(kstest(column, "uniform").pvalue for column in pit.T)
     return {
         "task": task,

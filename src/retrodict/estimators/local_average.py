@@ -1,13 +1,9 @@
 r"""Averages of learned local features, for fields on a ring that keep their law.
 
 A series ``(times, sites)`` or ``(times, sites, channels)`` is read in patches of ``2 r
-+ 1`` neighbouring sites at two successive times. Every patch gives the same features:
-products of two learned linear forms, and a nonlinear one,
-
-.. math::
-    f(p) = \big( (A p) \cdot (B p),\; \mathrm{silu}(C p) \big),
-
-whose average over all sites and times goes through a small perceptron. Products make
++ 1`` neighbouring sites at two successive times. Every patch gives the same features
+(see ``local_features``), products of two learned linear forms and nonlinear ones, whose
+average over all sites and times goes through a small perceptron. Products make
 every covariance between neighbours, at one time or at two, an average of features. Use
 it where all sites and times follow one law, so that only averages can matter: it is a
 periodic convolution of one layer, pooled over the whole field.
@@ -28,6 +24,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Key
 
 from ._base import AbstractSeriesEmbedding, Dense, dense
+from .local_features import mean_features
 
 
 class LocalAverage(AbstractSeriesEmbedding):
@@ -81,26 +78,5 @@ class LocalAverage(AbstractSeriesEmbedding):
         shifts = range(-self.radius, self.radius + 1)
         near = jnp.concatenate([jnp.roll(field, shift, axis=1) for shift in shifts], -1)
         patches = jnp.concatenate([near[:-1], near[1:]], axis=-1)
-        patches = patches.reshape(-1, patches.shape[-1])
-        products, nonlinear = self._averages(patches)
-        return self.last(
-            jax.nn.silu(self.hidden(jnp.concatenate([products, nonlinear])))
-        )
-
-    def _averages(
-        self, patches: Float[Array, "n size"]
-    ) -> tuple[Float[Array, " width"], Float[Array, " width"]]:
-        """Return the mean features of the two kinds.
-
-        The mean of a product of two forms needs the second moments of the patches only,
-        which no weight changes: nothing is differentiated through the whole field.
-        """
-        one, two, three = jnp.split(self.local.weight, 3)
-        a, b, c = jnp.split(self.local.bias, 3)
-        ones = jnp.ones((len(patches), 1), patches.dtype)
-        wide = jnp.concatenate([patches, ones], axis=-1)
-        moments = wide.T @ wide / len(wide)
-        one = jnp.concatenate([one, a[:, None]], axis=-1)
-        two = jnp.concatenate([two, b[:, None]], axis=-1)
-        products = jnp.sum((one @ moments) * two, axis=-1)
-        return products, jax.nn.silu(patches @ three.T + c).mean(0)
+        features = mean_features(self.local, patches)
+        return self.last(jax.nn.silu(self.hidden(features)))

@@ -2,11 +2,7 @@ r"""Averages of learned local features of a map on several scales.
 
 A map ``(height, width, channels)`` is read in patches of 3 x 3 pixels; then it is
 halved by averaging 2 x 2 pixels and read again, down to 8 pixels. Every patch gives
-products of two learned linear forms and nonlinear features,
-
-.. math::
-    f(p) = \big( (A p) \cdot (B p),\; \mathrm{silu}(C p) \big),
-
+products of two learned linear forms and nonlinear features (see ``local_features``),
 which are averaged over the map; the averages of all scales go through a small
 perceptron. Averages of products are power spectra and cross spectra in broad bands;
 the nonlinear features see what spectra do not, such as peaks. Use it where the law of a
@@ -28,6 +24,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Key
 
 from ._base import AbstractSeriesEmbedding, Dense, dense
+from .local_features import mean_features
 
 
 SMALLEST = 8  # pixels of the coarsest scale
@@ -86,7 +83,8 @@ class MapAverage(AbstractSeriesEmbedding):
         for scale, layer in enumerate(self.local):
             if scale > 0:
                 field = 2 * _halved(field)  # keeps the sd of white noise
-            found.append(_averages(layer, field, stride=2 if scale == 0 else 1))
+            patches = _patches(field, stride=2 if scale == 0 else 1)
+            found.append(mean_features(layer, patches))
         hidden = jax.nn.silu(self.hidden(jnp.concatenate(found)))
         return self.last(hidden)
 
@@ -98,20 +96,12 @@ def _halved(field: Float[Array, "h w c"]) -> Float[Array, "half_h half_w c"]:
     return even.mean((1, 3))
 
 
-def _averages(
-    layer: Dense, field: Float[Array, "h w c"], stride: int
-) -> Float[Array, " features"]:
-    """Return the mean features of all patches of one scale."""
+def _patches(field: Float[Array, "h w c"], stride: int) -> Float[Array, "i j size"]:
+    """Cut out every ``stride``-th patch of 3 x 3 pixels in either direction."""
     height, width = field.shape[:2]
-    patches = jnp.concatenate(
-        [
-            field[i : height - 2 + i : stride, j : width - 2 + j : stride]
-            for i in range(3)
-            for j in range(3)
-        ],
-        axis=-1,
-    )
-    forms = patches @ layer.weight.T + layer.bias
-    one, two, three = jnp.split(forms, 3, axis=-1)
-    features = jnp.concatenate([one * two, jax.nn.silu(three)], axis=-1)
-    return features.mean((0, 1))
+    shifted = [
+        field[i : height - 2 + i : stride, j : width - 2 + j : stride]
+        for i in range(3)
+        for j in range(3)
+    ]
+    return jnp.concatenate(shifted, axis=-1)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Key
 
 from ..model import Model, Structure
@@ -44,7 +43,8 @@ def train_best(
         synthesize: Whether synthetic pairs may be among them.
     """
     z = standardized(pairs.scalers, pairs.x)
-    if _staged(candidates, z):
+    shapes = {name: values.shape[1:] for name, values in z.items()}
+    if isinstance(candidates, Settings) and is_staged(candidates, shapes):
         staged = train_staged(key, pairs.value, z, candidates, structure=structure)
         return staged, pairs
     races = [race(key, pairs.value, z, candidates, structure=structure)]
@@ -67,13 +67,6 @@ def train_best(
     trained = _best(races).finish()
     seconds = {k: sum(getattr(p, k) for p in parts) for k in ("compile_s", "train_s")}
     return replace(trained, **seconds), pairs
-
-
-def _staged(
-    candidates: Settings | Sequence[Settings], z: Mapping[str, np.ndarray]
-) -> bool:
-    one = candidates if isinstance(candidates, Settings) else candidates[0]
-    return is_staged(one, {name: values.shape[1:] for name, values in z.items()})
 
 
 def _best(races: Sequence[Race]) -> Race:

@@ -15,10 +15,10 @@ from ..simulations import Simulations, as_series
 from ..training import (
     Settings,
     Trained,
-    alone,
     candidate_settings,
     checkpointing,
     default_settings,
+    fast_settings,
 )
 from .contest import train_best
 from .network import Network
@@ -133,7 +133,7 @@ def _candidates(
         raise ValueError(f"effort: Expected 'auto' or 'fast'; got {effort!r}.")
     if effort == "fast":
         base = default_settings(count, dim, num_members=num_members or 1)
-        return (alone(base, count),)
+        return (fast_settings(base, count),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count, short_members=num_members or MANY_MEMBERS)
 

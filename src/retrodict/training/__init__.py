@@ -6,9 +6,9 @@ from .ensemble import Race, Trained, race, shared_held_out, train_ensemble
 from .loss import npe_loss
 from .settings import (
     Settings,
-    alone,
     candidate_settings,
     default_settings,
+    fast_settings,
     num_raced,
 )
 from .staged import train_staged
@@ -20,11 +20,11 @@ __all__ = [
     "Settings",
     "Surrogate",
     "Trained",
-    "alone",
     "build_estimator",
     "candidate_settings",
     "checkpointing",
     "default_settings",
+    "fast_settings",
     "fit_surrogate",
     "forget_checkpoints",
     "is_staged",

@@ -1,7 +1,6 @@
 """From settings and shapes to an untrained estimator."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -95,8 +94,8 @@ def _join(
     parts, selected = [], []
     for index, name in enumerate(grids):
         item = structure.get(name, Structure("grid"))
-        one = jr.fold_in(key, index), settings, name, shapes[name], item
-        parts.append(_embedding(*one))
+        key_grid = jr.fold_in(key, index)
+        parts.append(_embedding(key_grid, settings, name, shapes[name], item))
         selected.append((name,))
     if vectors:
         columns = sum(shapes[name][0] for name in vectors)
@@ -106,7 +105,10 @@ def _join(
 
 
 def _perceptron(
-    key: Key[Array, ""], settings: Settings, columns: int, edges: Any = None
+    key: Key[Array, ""],
+    settings: Settings,
+    columns: int,
+    edges: np.ndarray | Array | None = None,
 ) -> MLP:
     """Build the embedding of vectors; edges of zeros are filled in later."""
     if edges is None:

@@ -21,6 +21,7 @@ from scipy.special import logsumexp
 
 from .._core.seeds import numpy_generator
 from ..estimators import Columns, Estimator
+from .chunks import in_chunks
 from .ensemble import train_ensemble
 from .settings import Settings, candidate_settings, default_settings
 
@@ -50,8 +51,12 @@ class Surrogate:
         """Draw one x for every row of standardized, unconstrained theta."""
         parts = np.array_split(np.arange(len(value)), len(self.members))
         drawn = [
-            _in_chunks(
-                _draw, member, jr.split(jr.fold_in(key, m), len(part)), value[part]
+            in_chunks(
+                CHUNK,
+                _draw,
+                member,
+                jr.split(jr.fold_in(key, m), len(part)),
+                value[part],
             )
             for m, (member, part) in enumerate(zip(self.members, parts, strict=True))
         ]
@@ -67,7 +72,7 @@ class Surrogate:
         self, coordinates: Float[np.ndarray, "n columns"], value: np.ndarray
     ) -> Float[np.ndarray, " n"]:
         """Return the log-density of coordinates of x given theta, in nats."""
-        each = [_in_chunks(_density, m, coordinates, value) for m in self.members]
+        each = [in_chunks(CHUNK, _density, m, coordinates, value) for m in self.members]
         return logsumexp(np.array(each, np.float64), axis=0) - np.log(len(each))
 
 
@@ -105,16 +110,6 @@ def _candidates(count: int, num_columns: int, num_members: int) -> tuple[Setting
     base = default_settings(count, num_columns, num_members=num_members)
     _, _, loose, _, plain = candidate_settings(base, count)
     return loose, plain, replace(loose, constant_shape=True)
-
-
-def _in_chunks(function, member, *arrays):
-    """Apply a compiled function to rows, in chunks of one shape."""
-    count = len(arrays[0])
-    out = []
-    for start in range(0, count, CHUNK):
-        rows = np.arange(start, start + CHUNK).clip(max=count - 1)
-        out.append(np.asarray(function(member, *(array[rows] for array in arrays))))
-    return np.concatenate(out)[:count]
 
 
 def _condition(member: Estimator, value: Array) -> Array:

@@ -29,6 +29,7 @@ NAMES = ("F", "h", "c", "b")
 TRUTH = {"F": 10.0, "h": 1.0, "c": 10.0, "b": 10.0}
 DURATION = 100.0
 NUM_TEST = 200
+STATISTICS = "means, then variances: X, mean Y, X², X mean Y, mean Y²"
 LARGEST = 50.0  # of a balance
 
 DESCRIPTION = """The toy atmosphere with clouds: each of 36 slow variables drives ten
@@ -125,7 +126,7 @@ def two_scale_study() -> Study:
         source="Synthetic, made with F = 10, h = 1, c = 10, b = 10.",
         budget=500,
         axes={
-            "statistics": Axis(np.arange(1, 11), "statistic", "value"),
+            "statistics": Axis(np.arange(1, 11), STATISTICS, "value"),
             "balances": Axis(np.arange(1, 4), "h, A, B with F = A + c B", "value"),
         },
         measure=measure,
