@@ -319,7 +319,7 @@ def study() -> Study:
         measure=measure,
         show=show_bands,
         training={"grid_embedding": "map_average", "num_members": 1, "epochs": 20},
-        minutes=30.0,
+        minutes=12.0,
     )
 
 
