@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from retrodict.estimators import (
     AbstractDensity,
+    AbstractLayeredFlow,
     Autoregressive,
     FlowMatching,
     MixtureDensity,
@@ -48,13 +50,26 @@ def moved_density(name: str, dim: int, size: float = 0.15) -> AbstractDensity:
         leaves, treedef = jax.tree.flatten(weights)
         rng = np.random.default_rng(17)
         moved = [leaf + size * rng.standard_normal(leaf.shape, "f4") for leaf in leaves]
-        return eqx.combine(jax.tree.unflatten(treedef, moved), fixed)
+        whole = eqx.combine(jax.tree.unflatten(treedef, moved), fixed)
+        return (
+            with_base(whole, 1.2) if isinstance(whole, AbstractLayeredFlow) else whole
+        )
+
+
+def with_base(flow: Any, scale: float) -> Any:
+    """Return the flow, or an estimator that has one, with a base of another width."""
+
+    def place(tree: Any) -> Any:
+        return getattr(tree, "density", tree).base_scale.value
+
+    return eqx.tree_at(place, flow, jnp.asarray(scale, jnp.float32))
 
 
 def in_float64(density: AbstractDensity) -> AbstractDensity:
     """Return the same density with weights in float64; inside ``enable_x64``."""
-    weights, fixed = eqx.partition(density, trainable(density))
-    return eqx.combine(jax.tree.map(lambda leaf: leaf.astype(float), weights), fixed)
+    return jax.tree.map(
+        lambda leaf: leaf.astype(float) if eqx.is_inexact_array(leaf) else leaf, density
+    )
 
 
 def log_probs(density: AbstractDensity, values: np.ndarray) -> np.ndarray:

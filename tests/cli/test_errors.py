@@ -188,7 +188,7 @@ def test_wrong_artifact(
         rewrite(source, path, tampered)
     else:
         rewrite(source, path, of_the_future)
-        told = "schema 99.*up to 2"
+        told = "schema 99.*up to 3"
     x_obs = tmp_path / "x.json"
     x_obs.write_text("[0.5, 0.4, 0.6, 0.5]")
     words = {

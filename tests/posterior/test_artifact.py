@@ -228,10 +228,10 @@ def _manifest(change):
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda m: m.update(schema=3), "schema-too-new"),
+        (lambda m: m.update(schema=4), "schema-too-new"),
         (lambda m: m.update(schema=10**30), "schema-too-new"),
-        (lambda m: m.update(schema=3, writer=3), "schema-too-new"),
-        (lambda m: m.update(schema="2"), "schema"),
+        (lambda m: m.update(schema=4, writer=3), "schema-too-new"),
+        (lambda m: m.update(schema="3"), "schema"),
         (lambda m: m.update(schema=0), "schema"),
         (lambda m: m.update(schema=1), "schema-too-old"),
         (lambda m: m.update(schema=True), "schema"),
@@ -250,8 +250,8 @@ def test_manifests_of_another_kind_are_refused(copy, change, code):
 
 
 def test_the_future_says_which_version_to_install(copy):
-    _repack(copy, _manifest(lambda m: m.update(schema=3, writer={"version": "9.1"})))
-    with pytest.raises(rd.ArtifactError, match=r"schema 3.*up to 2.*version 9\.1"):
+    _repack(copy, _manifest(lambda m: m.update(schema=4, writer={"version": "9.1"})))
+    with pytest.raises(rd.ArtifactError, match=r"schema 4.*up to 3.*version 9\.1"):
         rd.load(copy)
 
 
@@ -345,7 +345,7 @@ def _add(arrays):
 
 def _scale(arrays):
     for name in arrays:
-        arrays[name] = arrays[name] * 1.5
+        arrays[name] = np.asarray(arrays[name] * 1.5)
 
 
 @pytest.mark.parametrize(

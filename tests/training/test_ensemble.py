@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from densities import with_base
 from retrodict._core.errors import DataError
 from retrodict.estimators import trainable
 from retrodict.training import (
@@ -88,11 +89,13 @@ def test_members_have_their_own_weights_and_validation_parts(trained):
     assert (trained.skipped == 0).all()
 
 
-def test_members_beyond_the_raced_hold_out_rows_of_their_own():
-    """3000 rows hold out 300: a single member is raced, the others are free."""
-    settings = dataclasses.replace(SMALL, num_members=3, epochs=1)
+def test_more_than_half_of_the_members_hold_out_the_same_rows():
+    """3000 rows hold out 300: one member is raced, with two more the base is fitted."""
+    settings = dataclasses.replace(SMALL, num_members=5, epochs=1)
     parts = train_ensemble(jr.key(0), *_data(3000), settings).held_out
-    assert len({tuple(part.tolist()) for part in parts}) == 3
+    parts = [tuple(part.tolist()) for part in parts]
+    assert parts[0] == parts[1] == parts[2]
+    assert len(set(parts)) == 3
 
 
 def test_the_best_weights_are_returned(trained):
@@ -100,6 +103,7 @@ def test_the_best_weights_are_returned(trained):
     value, x = _data()
     rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
     for m, member in enumerate(trained.members):
+        member = with_base(member, 1.0)  # that of the training
         found = row_losses(member, rows.take(trained.held_out[m])).mean()
         np.testing.assert_allclose(found, trained.validation[:, m].min(), rtol=1e-5)
 
@@ -107,7 +111,12 @@ def test_the_best_weights_are_returned(trained):
 def test_the_last_weights_are_not_returned_when_they_are_worse():
     """Training far too long on 60 rows ends worse than its best epoch."""
     settings = dataclasses.replace(
-        SMALL, num_members=1, epochs=60, learning_rate=2e-2, batch_size=16
+        SMALL,
+        num_members=1,
+        epochs=60,
+        learning_rate=2e-2,
+        batch_size=16,
+        fit_base_scale=False,
     )
     value, x = _data(60)
     trained = train_ensemble(jr.key(0), value, x, settings)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
+from densities import with_base
 from retrodict.estimators import Staged, trainable
 from retrodict.training import Settings, num_raced, train_ensemble, train_staged
 
@@ -54,7 +55,8 @@ def test_members_read_x_as_they_read_its_summaries(trained):
     rows = trained.held_out[0]
     assert all((other == rows).all() for other in trained.held_out)
     held = value[rows], {k: v[rows] for k, v in x.items()}
-    raced = trained.members[: num_raced(len(rows), 3)]
+    count = num_raced(len(rows), 3)
+    raced = [with_base(member, 1.0) for member in trained.members[:count]]
     assert trained.score == pytest.approx(-_log_prob(raced, *held).mean(), abs=1e-4)
 
 

@@ -13,6 +13,7 @@ from .columns import Columns
 from .convolution import Convolution, Joined
 from .deep_set import DeepSet
 from .flow_matching import FlowMatching
+from .layered import AbstractLayeredFlow
 from .local_average import LocalAverage
 from .map_average import MapAverage
 from .mixture_density import MixtureDensity
@@ -36,6 +37,7 @@ __all__ = [
     "AbstractDensity",
     "AbstractEmbedding",
     "AbstractFlow",
+    "AbstractLayeredFlow",
     "Affine",
     "Autoregressive",
     "ChannelScaler",

@@ -29,7 +29,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
-from ._base import Dense, dense
+from ._base import Dense, Frozen, dense
 from .layered import AbstractLayeredFlow
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
 from .whitening import Whitening, with_axes
@@ -118,6 +118,7 @@ class Autoregressive(AbstractLayeredFlow):
     whitening: Whitening
     from_condition: Dense
     layers: tuple[MaskedLayer, ...]
+    base_scale: Frozen
     dim: int = eqx.field(static=True)
 
     def __init__(
@@ -141,6 +142,7 @@ class Autoregressive(AbstractLayeredFlow):
             MaskedLayer(key_layer, dim, width, transform, num_bins, 5.0)
             for key_layer in jr.split(key_layers, num_layers)
         )
+        self.base_scale = Frozen(jnp.ones(()))
 
     def order(self, number: int) -> np.ndarray:
         """Return the order of components before a layer: every second one turns it."""

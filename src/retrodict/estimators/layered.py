@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._base import AbstractFlow, Dense, normal_log_prob
+from ._base import AbstractFlow, Dense, Frozen, normal_log_prob
 from .whitening import Whitening
 
 
@@ -32,8 +32,13 @@ class Layer(Protocol):
 
 
 class AbstractLayeredFlow(AbstractFlow):
-    """A whitening, then layers with a reordering of components before each."""
+    """A whitening, then layers with a reordering of components before each.
 
+    The base is a normal of standard deviation ``base_scale``: 1 while a network is
+    trained, and not trained with it.
+    """
+
+    base_scale: eqx.AbstractVar[Frozen]
     whitening: eqx.AbstractVar[Whitening]
     from_condition: eqx.AbstractVar[Dense]
     layers: eqx.AbstractVar[tuple[Layer, ...]]
@@ -56,13 +61,15 @@ class AbstractLayeredFlow(AbstractFlow):
             value = permuted(value, self.order(number))
             value, more = layer.to_base(value, hidden[number])
             log_det = log_det + more
-        return value, log_det
+        scale = self.base_scale.value
+        return value / scale, log_det - self.dim * jnp.log(scale)
 
     def from_base(
         self, noise: Float[Array, "dim ..."], condition: Float[Array, "cond_dim ..."]
     ) -> Float[Array, "dim ..."]:
         """Map base noise to a value; batch axes as in :meth:`to_base`."""
         hidden = self._hidden(condition)
+        noise = noise * self.base_scale.value
         for number, layer in reversed(list(enumerate(self.layers))):
             back = np.argsort(self.order(number))
             noise = permuted(layer.from_base(noise, hidden[number]), back)

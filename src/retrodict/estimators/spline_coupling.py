@@ -23,7 +23,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
-from ._base import Dense, dense
+from ._base import Dense, Frozen, dense
 from .layered import AbstractLayeredFlow
 from .rational_quadratic import num_parameters, spline_forward, spline_inverse
 from .whitening import Whitening, with_axes
@@ -90,6 +90,7 @@ class SplineCoupling(AbstractLayeredFlow):
     whitening: Whitening
     from_condition: Dense
     layers: tuple[Coupling, ...]
+    base_scale: Frozen
     dim: int = eqx.field(static=True)
 
     def __init__(
@@ -113,6 +114,7 @@ class SplineCoupling(AbstractLayeredFlow):
             Coupling(key_layer, dim, width, num_bins, bound)
             for key_layer in jr.split(key_layers, num_layers)
         )
+        self.base_scale = Frozen(jnp.ones(()))
 
     def order(self, number: int) -> np.ndarray:
         """Return the order of components before a layer."""

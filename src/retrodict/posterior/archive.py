@@ -21,7 +21,7 @@ from .._core.errors import ArtifactError
 
 
 FORMAT = "retrodict-artifact"
-SCHEMA = 2
+SCHEMA = 3
 MAX_BYTES = 4 * 2**30
 MAX_JSON = 2**20
 MAX_DEPTH = 32

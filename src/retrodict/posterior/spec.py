@@ -142,6 +142,7 @@ class SettingsSpec(AbstractSpec):
     ] = "spline_coupling"
     num_components: Annotated[int, Bounded(ge=1, le=1024)] = 8
     embedding_epochs: Annotated[int, Bounded(ge=0, le=2**31 - 1)] = 0
+    fit_base_scale: bool = True
 
     def build(self) -> Settings:
         """Return the settings."""

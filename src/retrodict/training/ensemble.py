@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
@@ -23,15 +25,16 @@ from jaxtyping import Array, Float, Int, Key
 from .._core.errors import DataError
 from .._core.progress import Progress, progress
 from .._core.seeds import numpy_generator
-from ..estimators import Estimator
+from ..estimators import AbstractLayeredFlow, Estimator
 from ..model import Structure
+from .base_scale import PROBE, HeldOut, fit_base_scale
 from .build import build_estimator, is_staged, vector_edges
 from .checkpoint import MemberFolder, current_checkpoints
 from .entrants import Job, find_winner, is_short
-from .loop import Position, Run, Split, compile_programs, train_member
+from .loop import Position, Run, Split, compile_programs, held_out_losses, train_member
 from .member import Member, flatten
 from .rows import rows_of
-from .settings import Settings, num_raced
+from .settings import Settings, num_raced, num_sharing
 from .start import start_at_regression
 
 
@@ -95,8 +98,10 @@ class Race:
         """
         begun, settings = time.perf_counter(), self.settings
         numbers, raced = range(settings.num_members), len(self._runs)
-        rest = [Job(m, settings, raced) for m in numbers[raced:]]
+        shared = self._ensemble.num_sharing(settings, raced)
+        rest = [Job(m, settings, shared) for m in numbers[raced:]]
         runs = [*self._runs, *self._ensemble.train(rest)]
+        base_scale = self._ensemble.base_scale(runs, shared)
         self.train_s += time.perf_counter() - begun
         train, validation, skipped = np.array([r.history for r in runs]).transpose(
             2, 1, 0
@@ -107,12 +112,14 @@ class Race:
                 "outliers; look at the ranges of theta and x."
             )
         return Trained(
-            members=tuple(self._ensemble.network(m, run) for m, run in enumerate(runs)),
+            members=tuple(
+                self._ensemble.network(m, run, base_scale) for m, run in enumerate(runs)
+            ),
             settings=settings,
             train=train,
             validation=validation,
             skipped=skipped[-1].astype(int),
-            held_out=tuple(self._ensemble.split(m, raced).held_out for m in numbers),
+            held_out=tuple(self._ensemble.split(m, shared).held_out for m in numbers),
             score=self.score,
             compile_s=self.compile_s,
             train_s=self.train_s,
@@ -199,16 +206,42 @@ class _Ensemble:
         key = jr.fold_in(self.key_split, 0 if number < shared else number)
         return _split(key, count, self.num_held_out)
 
+    def num_sharing(self, settings: Settings, raced: int) -> int:
+        """Return how many members hold out the same rows."""
+        if self.held_out is not None:
+            return settings.num_members
+        return max(raced, num_sharing(self.num_held_out, settings))
+
     def compile(self) -> None:
         """Compile the programs that all members share."""
         compile_programs(
             flatten(self._drawn(0)), self.settings, self.rows, self.split(0, 1)
         )
 
-    def network(self, number: int, run: Run) -> Estimator:
-        """Return a member as its training left it."""
-        member = flatten(self._drawn(number))
+    def network(self, number: int, run: Run, base_scale: float) -> Estimator:
+        """Return a member as its training left it, with another base."""
+        member = _with_base(flatten(self._drawn(number)), base_scale)
         return member.layout.build(run.weights, member.fixed)
+
+    def base_scale(self, runs: Sequence[Run], shared: int) -> float:
+        """Return the base that suits all members, by what they hold out."""
+        if not (self.settings.fit_base_scale and _has_base(self._drawn(0))):
+            return 1.0
+        each = [self._held_out(m, run, shared) for m, run in enumerate(runs)]
+        losses, at_probe = map(np.stack, zip(*each[:shared], strict=True))
+        dim = self.rows.value.shape[1]
+        together = HeldOut.probed(losses, at_probe, dim)
+        alone = [HeldOut.probed(a[None], b[None], dim) for a, b in each[shared:]]
+        return fit_base_scale(together, alone)
+
+    def _held_out(
+        self, number: int, run: Run, shared: int
+    ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+        """Return the losses of a member with a base of 1 and with a wider one."""
+        member = _with_base(flatten(self._drawn(number)), PROBE)
+        split = self.split(number, shared)
+        wide = held_out_losses(member, self.settings, self.rows, split, run)
+        return run.losses, wide
 
     def train(self, jobs: Sequence[Job]) -> list[Run]:
         """Train some members, as many at a time as there are threads."""
@@ -253,6 +286,20 @@ class _Ensemble:
         return train_member(
             member, job.settings, self.rows, split, rng=rng, watch=watch
         )
+
+
+def _has_base(estimator: Any) -> bool:
+    return isinstance(estimator.density, AbstractLayeredFlow)
+
+
+def _with_base(member: Member, scale: float) -> Member:
+    """Return a member with another base, if its density has one."""
+    if not _has_base(member.fixed):
+        return member
+    place = member.fixed.density.base_scale.value
+    new = jnp.full(place.shape, scale, place.dtype)
+    fixed = eqx.tree_at(lambda tree: tree.density.base_scale.value, member.fixed, new)
+    return member._replace(fixed=fixed)
 
 
 class _Watch:

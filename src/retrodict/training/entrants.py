@@ -19,7 +19,8 @@ class Job(NamedTuple):
     Attributes:
         number: Which member of the ensemble.
         settings: Its schedule.
-        shared: How many members, the first ones, have one validation part.
+        shared: How many members, from the first one on, have one validation part each
+            time.
     """
 
     number: int

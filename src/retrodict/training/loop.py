@@ -174,15 +174,31 @@ def train_member(
             here = here._replace(state=state, losses=losses)
             if part + 1 < len(orders) and watch.after(here):
                 return here.best._replace(history=here.history)
-        each = _validate(programs, here.state.weights, split, rows, member.fixed)
+        each = _validate(programs, here.state.weights, member.fixed, split, rows)
         here = _end_epoch(here, each)._replace(order=rng.bit_generator.state)
         if watch.after(here):
             break
     return here.best._replace(history=here.history)
 
 
+def held_out_losses(
+    member: Member, settings: Settings, rows: Rows, split: Split, run: Run
+) -> Float[np.ndarray, " validation"]:
+    """Return the loss of every held-out row with the weights of a run.
+
+    Args:
+        member: The network, whose leaves that are not trained may have changed since.
+        settings: Its schedule.
+        rows: All simulations.
+        split: Indices trained on, and held out.
+        run: Its training.
+    """
+    programs = compile_programs(member, settings, rows, split)
+    return _validate(programs, run.weights, member.fixed, split, rows)
+
+
 def _validate(
-    programs: Programs, weights: Any, split: Split, rows: Rows, fixed: Any
+    programs: Programs, weights: Any, fixed: Any, split: Split, rows: Rows
 ) -> Float[np.ndarray, " validation"]:
     """Return the loss of every held-out row."""
     count, found = min(CHUNK, len(split.held_out)), []
