@@ -19,10 +19,9 @@ from retrodict.diagnostics import hpd_levels, pit_values, sbc_ranks
 from retrodict.simulations import simulate
 
 
-NUM_DRAWS = 500
-
-
-def calibration(task: str, method: str, budget: int, num: int, seed: int) -> dict:
+def calibration(
+    task: str, method: str, budget: int, num: int, num_draws: int, seed: int
+) -> dict:
     """Train on one task and judge it by fresh simulations.
 
     Args:
@@ -30,18 +29,19 @@ def calibration(task: str, method: str, budget: int, num: int, seed: int) -> dic
         method: Name of a method of the benchmark.
         budget: Simulations to train on.
         num: Fresh simulations.
+        num_draws: Draws at each.
         seed: Seed of every random number.
     """
     model = load_task(task).model
     answer = METHODS[method](model, budget, seed, "auto")
     tests = simulate(model, num, seed=seed, stream="calibration").ok()
     keys = jr.split(jr.key(seed), 3)
-    draws = answer.sample(keys[0], tests.x, NUM_DRAWS)
+    draws = answer.sample(keys[0], tests.x, num_draws)
     truth = tests.targets
     at_truth = answer.log_prob(truth[:, None], tests.x)[:, 0]
     levels = hpd_levels(keys[1], at_truth, answer.log_prob(draws, tests.x))
     ranks = sbc_ranks(keys[2], truth, draws)
-    pit = pit_values(jr.fold_in(keys[2], 1), ranks, NUM_DRAWS)
+    pit = pit_values(jr.fold_in(keys[2], 1), ranks, num_draws)
     smallest = min(kstest(column, "uniform").pvalue for column in pit.T)
     return {
         "task": task,
@@ -62,11 +62,13 @@ def main() -> None:
     parser.add_argument("--method", default="amortized", choices=sorted(METHODS))
     parser.add_argument("--budget", type=int, default=10_000)
     parser.add_argument("--num", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     for task in given.task or TASKS:
-        row = calibration(task, given.method, given.budget, given.num, given.seed)
+        numbers = given.budget, given.num, given.draws, given.seed
+        row = calibration(task, given.method, *numbers)
         line = json.dumps(row)
         print(line, flush=True)
         with given.out.open("a") as file:
