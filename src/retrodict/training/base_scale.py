@@ -20,7 +20,7 @@ prior on log s, because a few rows say little; the standard errors.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -101,7 +101,8 @@ def _most_likely(rows: HeldOut) -> float:
         return rows.loss(log_scale) + 0.5 * (log_scale / PRIOR_SD) ** 2
 
     bounds = (-MAX_LOG_SCALE, MAX_LOG_SCALE)
-    return float(minimize_scalar(objective, bounds=bounds, method="bounded").x)
+    found: Any = minimize_scalar(objective, bounds=bounds, method="bounded")
+    return float(found.x)
 
 
 def _wide_side(log_scale: float, error: float) -> float:
