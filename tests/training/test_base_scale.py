@@ -5,25 +5,23 @@ import math
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats as stats
 
-from retrodict.training import Settings, train_ensemble
+from retrodict.training import train_ensemble
 from retrodict.training.base_scale import PRIOR_SD, PROBE, HeldOut, fit_base_scale
+from trainings import SMALL, mixture_log_prob
 
 
 DIM = 3
-OVERFIT = Settings(
+OVERFIT = dataclasses.replace(
+    SMALL,
     num_members=1,
     num_layers=2,
-    num_bins=4,
     flow_width=16,
     embedding_width=32,
-    context_dim=8,
-    num_blocks=1,
     epochs=30,
     batch_size=16,
     learning_rate=1e-2,
@@ -102,12 +100,6 @@ def _data(num, seed):
     return value, {"x": x.astype(np.float32)}
 
 
-def _log_prob(members, value, x):
-    x = {name: jnp.asarray(series) for name, series in x.items()}
-    each = [np.asarray(m.log_prob_rows(jnp.asarray(value), x)) for m in members]
-    return np.logaddexp.reduce(np.array(each, float), axis=0) - math.log(len(each))
-
-
 def _arrays(member):
     return jax.tree.leaves(eqx.filter(member, eqx.is_array))
 
@@ -126,7 +118,7 @@ def test_a_network_that_over_reads_its_rows_predicts_fresh_ones_better():
     same = eqx.tree_at(lambda m: m.density.base_scale, wide, base)
     for left, right in zip(_arrays(same), _arrays(plain), strict=True):
         np.testing.assert_array_equal(left, right)
-    gained = _log_prob([wide], *fresh) - _log_prob([plain], *fresh)
+    gained = mixture_log_prob([wide], *fresh) - mixture_log_prob([plain], *fresh)
     assert gained.mean() > 12 * gained.std() / math.sqrt(len(gained))
 
 
@@ -144,7 +136,7 @@ def test_an_ensemble_is_judged_as_a_mixture_which_needs_less():
 def test_a_density_without_such_a_base_is_left_as_it_is():
     other = dataclasses.replace(OVERFIT, density="mixture_density", epochs=1)
     found = train_ensemble(jr.key(0), *_data(100, 0), other)
-    assert np.isfinite(_log_prob(found.members, *_data(100, 1))).all()
+    assert np.isfinite(mixture_log_prob(found.members, *_data(100, 1))).all()
 
 
 def test_other_members_tell_how_unusual_the_shared_rows_are():

@@ -11,35 +11,22 @@ import numpy as np
 import pytest
 
 from retrodict._core.errors import InterruptedRun, StorageError
+from retrodict.training import checkpoint as room
 from retrodict.training import (
-    Settings,
     checkpointing,
     forget_checkpoints,
     loop,
     train_ensemble,
 )
-from retrodict.training import checkpoint as room
 from retrodict.training.checkpoint import MemberFolder
+from trainings import SMALL, linear_data
 
 
-SMALL = Settings(
-    num_members=2,
-    num_layers=1,
-    num_bins=4,
-    flow_width=8,
-    embedding_width=16,
-    context_dim=8,
-    num_blocks=1,
-    epochs=6,
-    batch_size=32,
-)
+TWO = dataclasses.replace(SMALL, num_members=2)
 
 
-def train(seed=0, settings=SMALL, num=400, held_out=None):
-    rng = np.random.default_rng(seed)
-    value = rng.standard_normal((num, 2)).astype(np.float32)
-    x = value @ np.array([[1, 0, 1], [0, 1, 1]]) + 0.5 * rng.standard_normal((num, 3))
-    x = {"x": x.astype(np.float32)}
+def train(seed=0, settings=TWO, num=400, held_out=None):
+    value, x = linear_data(num, seed)
     return train_ensemble(jr.key(0), value, x, settings, held_out=held_out)
 
 
@@ -95,7 +82,7 @@ def positions(folder):
 def test_a_training_goes_on_in_the_middle_of_an_epoch(tmp_path, monkeypatch):
     """Epochs of 12 steps in 3 parts: interrupted after the second part of the third."""
     monkeypatch.setattr(loop, "MAX_STEPS", 4)
-    settings = dataclasses.replace(SMALL, num_members=1, batch_size=30)
+    settings = dataclasses.replace(TWO, num_members=1, batch_size=30)
     expected = bits(train(settings=settings))
     with monkeypatch.context() as patch:
         interrupt_after(8, patch)
@@ -108,7 +95,7 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch(tmp_path, monkeypatch):
 
 
 def test_an_epoch_in_parts_is_the_same_training(monkeypatch):
-    settings = dataclasses.replace(SMALL, num_members=1, batch_size=30)
+    settings = dataclasses.replace(TWO, num_members=1, batch_size=30)
     one = train(settings=settings)  # 12 steps
     monkeypatch.setattr(loop, "MAX_STEPS", 4)
     two = train(settings=settings)
@@ -152,7 +139,7 @@ def damage(path, harm, rng):
     "other",
     [
         {"seed": 1},
-        {"settings": dataclasses.replace(SMALL, learning_rate=1e-3)},
+        {"settings": dataclasses.replace(TWO, learning_rate=1e-3)},
         {"held_out": np.arange(50, dtype=np.int32)},
     ],
     ids=["data", "settings", "split"],

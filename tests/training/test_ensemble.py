@@ -14,7 +14,6 @@ from densities import with_base
 from retrodict._core.errors import DataError
 from retrodict.estimators import trainable
 from retrodict.training import (
-    Settings,
     build_estimator,
     npe_loss,
     program,
@@ -27,37 +26,18 @@ from retrodict.training.loop import Run, learning_rates
 from retrodict.training.member import flatten
 from retrodict.training.program import State, row_losses, take_step
 from retrodict.training.rows import Rows
-
-
-SMALL = Settings(
-    num_members=3,
-    num_layers=1,
-    num_bins=4,
-    flow_width=8,
-    embedding_width=16,
-    context_dim=8,
-    num_blocks=1,
-    epochs=6,
-    batch_size=32,
-)
-
-
-def _data(num=400, seed=0):
-    rng = np.random.default_rng(seed)
-    value = rng.standard_normal((num, 2)).astype(np.float32)
-    x = value @ np.array([[1, 0, 1], [0, 1, 1]]) + 0.5 * rng.standard_normal((num, 3))
-    return value, {"x": x.astype(np.float32)}
+from trainings import SMALL, linear_data
 
 
 @pytest.fixture(scope="module")
 def trained():
-    return train_ensemble(jr.key(0), *_data(), SMALL)
+    return train_ensemble(jr.key(0), *linear_data(), SMALL)
 
 
 def test_a_compiler_without_our_options_compiles_without_them(monkeypatch):
     monkeypatch.setattr(program, "_options", lambda brief: {"xla_of_old": brief})
     settings = dataclasses.replace(SMALL, num_members=1, epochs=1, num_layers=2)
-    alone = train_ensemble(jr.key(0), *_data(), settings)
+    alone = train_ensemble(jr.key(0), *linear_data(), settings)
     assert np.isfinite(alone.validation).all()
 
 
@@ -68,14 +48,14 @@ def _leaves(members):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_weights_do_not_depend_on_the_number_of_threads(trained, threads, monkeypatch):
     monkeypatch.setattr("retrodict.training.ensemble._num_threads", lambda: threads)
-    again = train_ensemble(jr.key(0), *_data(), SMALL)
+    again = train_ensemble(jr.key(0), *linear_data(), SMALL)
     for one, two in zip(_leaves(trained.members), _leaves(again.members), strict=True):
         np.testing.assert_array_equal(one, two)
     np.testing.assert_array_equal(trained.validation, again.validation)
 
 
 def test_another_key_gives_other_weights(trained):
-    other = train_ensemble(jr.key(1), *_data(), SMALL)
+    other = train_ensemble(jr.key(1), *linear_data(), SMALL)
     assert not np.array_equal(trained.validation, other.validation)
 
 
@@ -92,7 +72,7 @@ def test_members_have_their_own_weights_and_validation_parts(trained):
 def test_more_than_half_of_the_members_hold_out_the_same_rows():
     """3000 rows hold out 300: one member is raced, with two more the base is fitted."""
     settings = dataclasses.replace(SMALL, num_members=5, epochs=1)
-    parts = train_ensemble(jr.key(0), *_data(3000), settings).held_out
+    parts = train_ensemble(jr.key(0), *linear_data(3000), settings).held_out
     parts = [tuple(part.tolist()) for part in parts]
     assert parts[0] == parts[1] == parts[2]
     assert len(set(parts)) == 3
@@ -100,7 +80,7 @@ def test_more_than_half_of_the_members_hold_out_the_same_rows():
 
 def test_the_best_weights_are_returned(trained):
     """The validation loss of what is returned is the lowest of the history."""
-    value, x = _data()
+    value, x = linear_data()
     rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
     for m, member in enumerate(trained.members):
         member = with_base(member, 1.0)  # that of the training
@@ -118,7 +98,7 @@ def test_the_last_weights_are_not_returned_when_they_are_worse():
         batch_size=16,
         fit_base_scale=False,
     )
-    value, x = _data(60)
+    value, x = linear_data(60)
     trained = train_ensemble(jr.key(0), value, x, settings)
     history = trained.validation[:, 0]
     assert history[-1] > history.min() + 0.1
@@ -135,7 +115,7 @@ def test_training_learns(trained):
 
 @pytest.mark.parametrize("held_out", [1, 100, 1024, 1500])
 def test_row_losses_are_those_of_the_rows(trained, held_out):
-    value, x = _data(1600, seed=3)
+    value, x = linear_data(1600, seed=3)
     rows = Rows(jnp.asarray(value), {k: jnp.asarray(v) for k, v in x.items()})
     index = jnp.asarray(np.random.default_rng(0).permutation(1600)[:held_out])
     part = rows.take(index)
@@ -235,7 +215,7 @@ def test_a_layout_undoes_what_flatten_does():
 
 def test_the_best_schedule_of_a_race_trains_all_members():
     bad = dataclasses.replace(SMALL, learning_rate=3.0, epochs=3)
-    value, x = _data()
+    value, x = linear_data()
     raced = train_ensemble(jr.key(0), value, x, [bad, SMALL])
     alone = train_ensemble(jr.key(0), value, x, SMALL)
     assert raced.settings == SMALL
@@ -248,7 +228,7 @@ def test_a_race_ends_when_longer_is_no_better():
     short = dataclasses.replace(SMALL, num_members=7, epochs=4)
     bad = dataclasses.replace(SMALL, learning_rate=3.0, epochs=6)
     never = dataclasses.replace(SMALL, epochs=8)
-    value, x = _data(4000)
+    value, x = linear_data(4000)
     assert race(jr.key(0), value, x, [short, never]).settings == never
     one = race(jr.key(0), value, x, [short, bad, never])
     assert one.settings == short
@@ -307,7 +287,7 @@ def test_a_way_that_diverges_does_not_end_a_race():
 
 @pytest.mark.faults
 def test_bad_rows_are_survived_or_refused():
-    value, x = _data()
+    value, x = linear_data()
     alone = dataclasses.replace(SMALL, num_members=1)
     held_out = train_ensemble(jr.key(0), value, x, alone).held_out[0]
     value[np.setdiff1d(np.arange(400), held_out)[0]] = np.nan
@@ -322,12 +302,12 @@ def test_bad_rows_are_survived_or_refused():
 
 def test_too_few_simulations_are_refused():
     with pytest.raises(DataError, match=r"at least 12.*got 8"):
-        train_ensemble(jr.key(0), *_data(8), SMALL)
+        train_ensemble(jr.key(0), *linear_data(8), SMALL)
 
 
-def test_a_batch_is_never_larger_than_the_data():
+def test_a_batch_is_never_larger_than_thelinear_data():
     settings = dataclasses.replace(SMALL, num_members=1, batch_size=4096, epochs=2)
-    trained = train_ensemble(jr.key(0), *_data(50), settings)
+    trained = train_ensemble(jr.key(0), *linear_data(50), settings)
     assert np.isfinite(trained.train).all()
 
 

@@ -4,25 +4,20 @@ import dataclasses
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from scipy.special import logsumexp
 
 from densities import with_base
 from retrodict.estimators import Staged, trainable
-from retrodict.training import Settings, num_raced, train_ensemble, train_staged
+from retrodict.training import num_raced, train_ensemble, train_staged
+from trainings import SMALL, mixture_log_prob
 
 
-SETTINGS = Settings(
-    num_members=3,
-    num_layers=1,
-    num_bins=4,
+SETTINGS = dataclasses.replace(
+    SMALL,
     flow_width=16,
-    embedding_width=16,
     context_dim=4,
-    num_blocks=1,
     epochs=8,
     batch_size=64,
     grid_embedding="local_average",
@@ -44,12 +39,6 @@ def trained():
     return train_staged(jr.key(0), *_fields(), SETTINGS)
 
 
-def _log_prob(members, value, x):
-    value, x = jax.tree.map(jnp.asarray, (value, x))
-    each = [np.asarray(m.log_prob_rows(value, x), np.float64) for m in members]
-    return logsumexp(each, axis=0) - np.log(len(each))
-
-
 def test_members_read_x_as_they_read_its_summaries(trained):
     value, x = _fields()
     rows = trained.held_out[0]
@@ -57,7 +46,9 @@ def test_members_read_x_as_they_read_its_summaries(trained):
     held = value[rows], {k: v[rows] for k, v in x.items()}
     count = num_raced(len(rows), 3)
     raced = [with_base(member, 1.0) for member in trained.members[:count]]
-    assert trained.score == pytest.approx(-_log_prob(raced, *held).mean(), abs=1e-4)
+    assert trained.score == pytest.approx(
+        -mixture_log_prob(raced, *held).mean(), abs=1e-4
+    )
 
 
 def test_all_members_have_one_embedding_that_is_not_trained(trained):
@@ -90,7 +81,7 @@ def test_the_posterior_is_right(trained):
     variance = 1 / (1 + 20 / 4)
     mean = x["field"].mean((1, 2, 3)) * 20 / 4 * variance
     exact = -0.5 * ((value[:, 0] - mean) ** 2 / variance + np.log(2 * np.pi * variance))
-    lost = exact.mean() - _log_prob(trained.members, value, x).mean()
+    lost = exact.mean() - mixture_log_prob(trained.members, value, x).mean()
     assert lost < 0.09
 
 

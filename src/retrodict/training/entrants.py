@@ -19,8 +19,7 @@ class Job(NamedTuple):
     Attributes:
         number: Which member of the ensemble.
         settings: Its schedule.
-        shared: How many members, from the first one on, have one validation part each
-            time.
+        shared: How many members, the first ones, have one validation part.
     """
 
     number: int
