@@ -32,6 +32,10 @@ def quick(monkeypatch):
     monkeypatch.setattr(workflow, "validate", judge)
 
 
+def _length(theta):
+    return jnp.linalg.norm(theta["mu"])
+
+
 def vector_model(noise, observed):
     def simulator(key, theta):
         return theta["mu"] + theta["noise"] * jr.normal(key, (2,))
@@ -41,7 +45,7 @@ def vector_model(noise, observed):
         noise=noise,
         units={"mu": "m", "noise": "m"},
     )
-    length = rd.Derived(lambda theta: jnp.linalg.norm(theta["mu"]), unit="m")
+    length = rd.Derived(_length, support="positive", unit="m")
     signal = rd.Derived(lambda theta: jnp.sum(theta["mu"] ** 2) / theta["noise"] ** 2)
     return rd.Model(
         prior,
@@ -159,9 +163,17 @@ def test_rounds_go_to_the_observation_and_stay_with_it(tmp_path, short_rounds):
     assert again.summary["validation"] == result.summary["validation"]
 
 
-def test_rounds_need_the_density_of_the_prior(tmp_path):
-    noise = rd.Nuisance(dist.HalfNormal(1.0))
-    study = rd.Study(model=vector_model(noise, np.zeros(2)), rounds=2)
-    with pytest.raises(rd.ModelError, match="Expected every sampled parameter"):
-        rd.run(study, tmp_path)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["mu", "length"])
+def test_rounds_ask_for_a_part_or_for_derived_quantities(
+    tmp_path, short_rounds, target
+):
+    """The noise varies in the last round as in the prior, and is not asked about."""
+    model = vector_model(rd.Nuisance(dist.HalfNormal(0.3)), np.array([1.5, -1.0]))
+    study = rd.Study(model=model.inferring([target]), num_validation=60, rounds=2)
+    result = rd.run(study, tmp_path, budget=1000)
+    assert 0 < result.summary["rounds"]["mass"] < 1.0
+    truth = {"mu": [1.5, -1.0], "length": np.hypot(1.5, 1.0)}[target]
+    assert np.abs(result.draws[target].mean(0) - truth).max() < 0.3
+    assert set(result.draws) == {target}
+    assert (tmp_path / "report.html").is_file()

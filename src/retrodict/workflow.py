@@ -21,7 +21,6 @@ from .posterior import (
     MIN_SIMULATIONS,
     Posterior,
     Refined,
-    all_sampled,
     can_weigh,
     explore,
     fit,
@@ -87,7 +86,8 @@ def run(
 
     Raises:
         ModelError: If the study has no observation or its simulator cannot run; or if
-            there are rounds and some parameters are nuisances, or targets derived.
+            there are rounds and the posterior of targets, some of them derived, fills
+            less than a thousandth of the prior.
         DataError: If observation or simulations cannot be used.
         StorageError: If ``out`` cannot be written.
         InterruptedRun: On Ctrl-C; the same call continues.
@@ -173,11 +173,8 @@ def _simulated(
 
 
 def _num_rounds(study: Study, posterior: Posterior | None) -> int:
-    """Return the number of rounds, and refuse them where a prior density is needed."""
-    rounds = study.rounds if posterior is None else posterior.record.num_rounds
-    if rounds > 1:
-        all_sampled(study.model)
-    return rounds
+    """Return the number of rounds, which a posterior trained before remembers."""
+    return study.rounds if posterior is None else posterior.record.num_rounds
 
 
 def learn(

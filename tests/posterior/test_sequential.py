@@ -28,13 +28,18 @@ def prior():
     return rd.Prior(a=dist.Normal(0, 1), b=dist.Uniform(-2.0, 2.0))
 
 
+def model_of(prior):
+    """A model whose simulator is not called."""
+    return rd.Model(prior, lambda key, theta: theta["a"])
+
+
 @pytest.fixture(scope="module")
 def two_islands(prior):
     """A region around two narrow clusters, far apart."""
     rng = np.random.default_rng(0)
     centers = np.array([[-1.0, -1.0], [1.2, 0.5]])
     u = np.concatenate([c + 0.05 * rng.standard_normal((3000, 2)) for c in centers])
-    return ellipsoids(jr.key(0), u, prior)
+    return ellipsoids(jr.key(0), prior.space.constrain(u), model_of(prior))
 
 
 def test_clusters_have_ellipsoids_of_their_own(two_islands, prior):
@@ -80,7 +85,7 @@ def test_draws_are_right_in_many_dimensions():
     weights = _score(np.zeros(dim), factor)[:, None]
     region = Region(prior.space, center, np.ones(dim), weights)
     balls = Balls(center[None], factor[None])
-    region = _with_mass(jr.key(0), region, balls, prior)
+    region = _with_mass(jr.key(0), region, balls, model_of(prior))
     exact = ncx2(dim, away**2)
     mass = exact.cdf(radius**2)
     assert abs(region.mass / mass - 1) < 0.1
@@ -92,7 +97,8 @@ def test_draws_are_right_in_many_dimensions():
 def test_a_region_is_a_part_of_the_one_before(two_islands, prior):
     rng = np.random.default_rng(1)
     u = np.array([1.2, 0.5]) + 0.2 * rng.standard_normal((3000, 2))
-    part = ellipsoids(jr.key(3), u, prior, two_islands)
+    theta = prior.space.constrain(u)
+    part = ellipsoids(jr.key(3), theta, model_of(prior), two_islands)
     theta = prior.space.constrain(np.array([1.2, 0.5]) + rng.standard_normal((4000, 2)))
     inside = part.contains(theta)
     assert inside.any()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from retrodict._core.errors import ModelError
 from retrodict.model import Derived
 from retrodict.trust import Updated, replicates, validate_at
 from trust.normal_pair import Gaussian, Widened, normal_pair
@@ -64,8 +63,33 @@ def test_the_posterior_given_two_observations_is_that_of_the_closed_form(model):
     np.testing.assert_allclose(updated.log_prob(points, xs), exact, atol=0.15)
 
 
-def test_the_density_of_the_prior_must_be_known():
-    square = Derived(lambda t: t["theta"] ** 2, support="positive")
-    asked = normal_pair(derive={"square": square}, infer=["square"])
-    with pytest.raises(ModelError, match=r"square.*infer"):
-        replicates(Gaussian(), asked, X_OBS, 20)
+@pytest.fixture(scope="module")
+def derived():
+    """The same, where the density of the prior of the target is not told."""
+    same = Derived(lambda t: t["theta"], support="real")
+    return normal_pair(derive={"same": same}, infer=["same"])
+
+
+@pytest.mark.stat
+def test_a_derived_target_is_judged_in_the_cut_prior(derived):
+    """Truths are those of the prior within 99 % of the draws; KS test at level 1e-4."""
+    cut, found = replicates(Gaussian(), derived, X_OBS, 500)
+    theta, half = found.targets[:, 0], stats.norm.ppf(0.995) * np.sqrt(0.5)
+    ends = _ends(cut.region)
+    np.testing.assert_allclose(ends, X_OBS / 2 + half * np.array([-1, 1]), atol=0.2)
+    assert stats.kstest(theta, stats.truncnorm(*ends).cdf).pvalue > 1e-4
+    verdict = validate_at(Gaussian(), derived, X_OBS, num_samples=64)
+    assert verdict.verdict == "trusted", verdict.to_dict()
+
+
+@pytest.mark.stat
+def test_an_error_near_the_observation_is_found_for_a_derived_target(derived):
+    verdict = validate_at(narrow_above(), derived, X_OBS, num_samples=64)
+    assert verdict.verdict != "trusted"
+    assert any("too narrow" in check.message for check in verdict.checks)
+
+
+def _ends(region):
+    grid = np.linspace(-2, 5, 70_001)
+    inside = grid[region.contains(grid[:, None])]
+    return np.array([inside.min(), inside.max()])

@@ -11,6 +11,7 @@ from numpyro.distributions import constraints
 
 from .._core.errors import DataError, ModelError
 from .prior import Prior, check_names
+from .region import Region
 from .simulator import PythonSimulator, as_simulator
 from .space import Field, Space
 from .structure import as_structures, complete_structures, maskable
@@ -163,6 +164,35 @@ class Model:
         model.__dict__.pop("_draw_rows", None)  # compiled for the old one
         model.prior = prior
         return model
+
+    def restricted(self, region: Region) -> "Model":
+        """Return the same model with its prior cut off outside a region.
+
+        Args:
+            region: Of sampled parameters, derived quantities or both.
+
+        Raises:
+            ModelError: If the region asks for a derived quantity that is computed
+                in Python: such a prior cannot be compiled.
+        """
+        derive = {
+            field.name: self.derive[field.name].function
+            for field in region.space.fields
+            if field.name in self.derive
+        }
+        if not derive:
+            return self.with_prior(self.prior.restricted(region))
+        if self._is_python:
+            raise ModelError(
+                "region: Expected sampled parameters or, with a JAX simulator, derived "
+                f"ones; got {list(derive)}, which Python computes. Name sampled "
+                "parameters in `infer`."
+            )
+
+        def complete(theta: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {**theta, **{name: f(theta) for name, f in derive.items()}}
+
+        return self.with_prior(self.prior.restricted(region, complete))
 
     def _cleaned(self, observed: Any) -> Any:
         cleaned = clean_observation(observed, self.maskable)

@@ -27,6 +27,8 @@ from .support import from_constraint
 
 MAX_DRAWS = 100_000  # of a restricted prior, for one theta
 
+Complete = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
 
 @dataclass(frozen=True)
 class Nuisance:
@@ -87,6 +89,8 @@ class Prior:
             )
         self._function = function
         self.region: Region | None = None
+        self._complete: Complete | None = None
+        self._balled: Prior | None = None  # of what the ellipsoids draw
         if function is None:
             self._sites = {k: _distribution(k, v) for k, v in distributions.items()}
         else:
@@ -114,14 +118,20 @@ class Prior:
         """Names of the parameters, in declared order."""
         return tuple(self._sites)
 
-    def restricted(self, region: Region) -> "Prior":
+    def restricted(self, region: Region, complete: "Complete | None" = None) -> "Prior":
         """Return this prior cut off outside a region, and normalized.
 
         Args:
             region: What is kept, with its mass under this prior.
+            complete: ``theta -> theta`` with the quantities added that the region asks
+                for and the prior does not sample. Without it, the region is one of some
+                or all parameters.
         """
         prior = copy.copy(self)
         prior.region = region
+        prior._complete = complete
+        if region.balls is not None:
+            prior._balled = self.of([field.name for field in region.space.fields])
         return prior
 
     def draw(self, key: Key[Array, ""]) -> dict[str, Array]:
@@ -146,16 +156,19 @@ class Prior:
         self, key: Key[Array, ""], region: Region
     ) -> tuple[dict[str, Array], Any]:
         """Draw one theta, and say whether it is one of the restricted prior."""
-        balls = region.balls
-        if balls is None:
-            theta = self._draw(key)
-            return theta, region.inside(theta)
+        theta, balls, prior = self._draw(key), region.balls, self._balled
+        if balls is None or prior is None:
+            return theta, self._inside(theta, region)
         key_balls, key_accept = jr.split(key)
         u = balls.draw(key_balls)
         times = region.count(u)  # how many ellipsoids could have drawn it
-        share = jnp.exp(self.unconstrained_log_density(u) - balls.log_bound)
+        share = jnp.exp(prior.unconstrained_log_density(u) - balls.log_bound)
         accepted = jr.uniform(key_accept) * times < share
-        return self.space.unflatten(self.space.constrain(u)), (times > 0) & accepted
+        drawn = prior.space.unflatten(prior.space.constrain(u))
+        return {**theta, **drawn}, (times > 0) & accepted
+
+    def _inside(self, theta: Mapping[str, Array], region: Region) -> Any:
+        return region.inside(theta if self._complete is None else self._complete(theta))
 
     def unconstrained_log_density(self, u: Any) -> Array:
         """Return the log-density of unconstrained coordinates, of the whole prior.
@@ -219,7 +232,7 @@ class Prior:
         """
         if self.region is not None:
             base = self._log_density(theta) - math.log(self.region.mass)
-            return jnp.where(self.region.inside(theta), base, -jnp.inf)
+            return jnp.where(self._inside(theta, self.region), base, -jnp.inf)
         return self._log_density(theta)
 
     def _log_density(self, theta: Mapping[str, Array]) -> Array:
@@ -239,7 +252,11 @@ class Prior:
             numpyro function may depend on each other.
         """
         if self._function is not None or self.region is not None:
-            return self if set(names) == set(self.names) else None
+            if set(names) != set(self.names):
+                return None
+            prior = copy.copy(self)
+            prior.space = self.space.select(names)
+            return prior
         sites: Any = {name: self._sites[name] for name in names}
         return Prior(**sites)
 

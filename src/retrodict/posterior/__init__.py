@@ -1,11 +1,12 @@
 """What a scientist uses: sample, log_prob, mode, summaries, and the artifact."""
 
 from .conditioned import ConditionedPosterior, summarize
+from .ellipsoids import ellipsoids
 from .fit import MIN_SIMULATIONS, fit
 from .load import load
 from .posterior import Posterior
 from .refine import refine
-from .refined import Refined, all_sampled
+from .refined import Refined
 from .restricted import Restricted, restrict
 from .rounds import (
     can_weigh,
@@ -27,8 +28,8 @@ __all__ = [
     "Refined",
     "Restricted",
     "Sequential",
-    "all_sampled",
     "can_weigh",
+    "ellipsoids",
     "explore",
     "fit",
     "fit_typical",

@@ -1,4 +1,4 @@
-r"""The part of a prior that holds a posterior: ellipsoids in unconstrained theta.
+r"""The part of a prior that holds a posterior: ellipsoids in unconstrained targets.
 
 Source: Feroz, Hobson, Bridges (2009), MultiNest, arXiv:0809.3437, sec. 5.2 (a union of
 ellipsoids around clusters, drawn from by volume and by how many hold a point).
@@ -8,6 +8,7 @@ largest of 20 000 densities: where it is exceeded the draws are a little too fla
 """
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.random as jr
@@ -15,9 +16,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy.cluster.vq import kmeans2
 
+from .._core.errors import ModelError
 from .._core.quadratic import MAX_PRODUCTS
 from .._core.seeds import numpy_generator
-from ..model import Balls, Prior, Region
+from ..model import Balls, Model, Region
 
 
 NUM_CLUSTERS = (1, 2, 4, 8, 16)
@@ -26,34 +28,48 @@ LEVEL = 0.999  # of the draws, that ellipsoids hold before they are widened
 MARGIN = 1.2  # of their radius
 NUM_POINTS = 20_000  # behind the mass of a region
 SELDOM = 0.05  # mass below which the prior itself is not worth drawing from
+NUM_TRIES = 1_000_000  # draws of the prior, where it must be drawn from
+LEAST_MASS = 1e-3  # below, most of the time of a campaign would be spent on rejection
 HEADROOM = 0.05  # above the largest log-density among the points, nats
 
 
 def ellipsoids(
     key: Key[Array, ""],
-    u: Float[np.ndarray, "n dim"],
-    prior: Prior,
+    theta: Float[np.ndarray, "n dim"],
+    model: Model,
     within: Region | None = None,
+    *,
+    level: float = LEVEL,
+    margin: float = MARGIN,
 ) -> Region:
-    """Return the region of a prior around draws, with its mass.
+    """Return the region of a model's prior around draws, with its mass.
 
-    Of more than 12 coordinates the axes are those of the coordinates.
+    Of more than 12 coordinates the axes are those of the coordinates. Where the density
+    of the prior of the targets is known the region can be drawn from at any mass; else
+    draws of the prior are rejected.
 
     Args:
         key: PRNG key of clusters, and of the points behind the mass.
-        u: Draws of a posterior, in unconstrained coordinates.
-        prior: The whole prior.
+        theta: Draws of a posterior of the model's targets.
+        model: The model, with its whole prior.
         within: A region that the new one is a part of.
+        level: Share of the draws that the ellipsoids hold before they are widened.
+        margin: Factor of their radius.
+
+    Raises:
+        ModelError: If draws of the prior would have to be rejected, and too many.
     """
+    u = model.targets.unconstrain(theta)
     key_clusters, key_mass = jr.split(key)
     mean, scale = u.mean(0), u.std(0)
     z = (u - mean) / scale
-    shapes = [_cover(z, labels) for labels in _clusterings(key_clusters, z)]
+    cover = partial(_cover, z, level=level, margin=margin)
+    shapes = [cover(labels) for labels in _clusterings(key_clusters, z)]
     centers, factors = min(shapes, key=lambda shape: Balls(*shape).log_volume)
     weights = np.stack([_score(*one) for one in zip(centers, factors, strict=True)], 1)
-    region = Region(prior.space, mean, scale, weights, within=within)
+    region = Region(model.targets, mean, scale, weights, within=within)
     balls = Balls(mean + scale * centers, scale[:, None] * factors)
-    return _with_mass(key_mass, region, balls, prior)
+    return _with_mass(key_mass, region, balls, model)
 
 
 def _clusterings(key: Key[Array, ""], z: np.ndarray) -> list[np.ndarray]:
@@ -68,21 +84,25 @@ def _clusterings(key: Key[Array, ""], z: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def _cover(z: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cover(
+    z: np.ndarray, labels: np.ndarray, *, level: float, margin: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return centers and factors of the ellipsoids around clusters."""
     parts = [z[labels == label] for label in np.unique(labels)]
-    both = [_around(part) for part in parts]
+    both = [_around(part, level, margin) for part in parts]
     return np.stack([c for c, _ in both]), np.stack([f for _, f in both])
 
 
-def _around(z: Float[np.ndarray, "n dim"]) -> tuple[np.ndarray, np.ndarray]:
+def _around(
+    z: Float[np.ndarray, "n dim"], level: float, margin: float
+) -> tuple[np.ndarray, np.ndarray]:
     center = z.mean(0)
     covariance = np.atleast_2d(np.cov(z.T)) + 1e-9 * np.eye(z.shape[1])
     if z.shape[1] > MAX_PRODUCTS:
         covariance = np.diag(np.diag(covariance))
     factor = np.linalg.cholesky(covariance)
     distances = np.linalg.norm(np.linalg.solve(factor, (z - center).T), axis=0)
-    return center, MARGIN * np.quantile(distances, LEVEL) * factor
+    return center, margin * np.quantile(distances, level) * factor
 
 
 def _score(center: np.ndarray, factor: np.ndarray) -> Float[np.ndarray, " columns"]:
@@ -97,14 +117,16 @@ def _score(center: np.ndarray, factor: np.ndarray) -> Float[np.ndarray, " column
 
 
 def _with_mass(
-    key: Key[Array, ""], region: Region, balls: Balls, prior: Prior
+    key: Key[Array, ""], region: Region, balls: Balls, model: Model
 ) -> Region:
     """Measure the mass by draws of the prior or, where few hit, of the ellipsoids."""
     key_prior, key_balls = jr.split(key)
-    draws = prior.sample(key_prior, NUM_POINTS)
-    hits = float(region.contains(prior.space.flatten(draws)).mean())
+    hits = _hits(key_prior, region, model, NUM_POINTS)
     if hits >= SELDOM:
         return replace(region, mass=hits)
+    prior = model.target_prior()
+    if prior is None:
+        return replace(region, mass=_rejected(key_prior, region, model))
     with jax.enable_x64(True):
         points = jax.jit(jax.vmap(balls.draw))(jr.split(key_balls, NUM_POINTS))
         density = jax.jit(jax.vmap(prior.unconstrained_log_density))
@@ -115,3 +137,27 @@ def _with_mass(
     mass = float(share.mean() * np.exp(bound + balls.log_volume))
     balls = replace(balls, log_bound=bound + HEADROOM)
     return replace(region, mass=mass, balls=balls)
+
+
+def _hits(key: Key[Array, ""], region: Region, model: Model, num: int) -> float:
+    """Return the part of draws of the prior whose targets lie inside."""
+    theta = model.prior.sample(key, num)
+    targets = model.flatten({**theta, **model.derived(theta)})
+    return float(region.contains(targets).mean())
+
+
+def _rejected(key: Key[Array, ""], region: Region, model: Model) -> float:
+    """Return the mass of a region that only rejection draws from.
+
+    Raises:
+        ModelError: If it is too small for that.
+    """
+    mass = _hits(key, region, model, NUM_TRIES)
+    if mass < LEAST_MASS:
+        raise ModelError(
+            f"rounds: Expected a posterior that fills at least {LEAST_MASS:g} of the "
+            f"prior, because some targets are derived; got {mass:.1g}. Name sampled "
+            "parameters in `infer`, of which regions are drawn at any size, or narrow "
+            "the prior."
+        )
+    return mass

@@ -56,9 +56,11 @@ def refine(
         :class:`Refined`, or :class:`Sequential`.
 
     Raises:
-        ModelError: If some parameters are nuisances or some targets are derived: their
-            prior density is not known; if x is not made of vectors, of which alone a
-            likelihood is learned; or if there is no observation.
+        ModelError: With simulations, if some parameters are nuisances or some targets
+            are derived, whose prior density is not known, or if x is not made of
+            vectors, of which alone a likelihood is learned. With a model, if there is
+            no observation; or if some targets are derived and their posterior fills
+            less than a thousandth of the prior, or Python computes them.
         DataError: If these are not the simulations that it was trained on.
         ValueError: If ``rounds`` or ``num_simulations`` is less than 1.
     """

@@ -267,28 +267,28 @@ def _scores(
 
 
 def can_refine(simulations: Simulations) -> bool:
-    """Say whether a likelihood can be learned of these simulations."""
+    """Say whether draws may be weighed by a likelihood learned of these simulations."""
+    return _all_sampled(simulations.model) and _all_vectors(simulations)
+
+
+def _all_sampled(model: Model) -> bool:
+    return model.targets.names == model.prior.space.names
+
+
+def _all_vectors(simulations: Simulations) -> bool:
     return all(np.ndim(values) == 2 for values in as_series(simulations.x).values())
 
 
-def all_sampled(model: Model) -> None:
-    """Refuse a model whose targets are not its sampled parameters.
-
-    Raises:
-        ModelError: If some parameters are nuisances or some targets are derived.
-    """
-    if model.targets.names != model.prior.space.names:
+def _check(simulations: Simulations) -> None:
+    model = simulations.model
+    if not _all_sampled(model):
         raise ModelError(
             "refine: Expected every sampled parameter to be a target and nothing else; "
             f"got targets {list(model.targets.names)} of parameters "
             f"{list(model.prior.space.names)}. The prior density of nuisances given "
             "targets is not known; use the posterior itself."
         )
-
-
-def _check(simulations: Simulations) -> None:
-    all_sampled(simulations.model)
-    if not can_refine(simulations):
+    if not _all_vectors(simulations):
         series = as_series(simulations.x)
         shapes = {name: values.shape[1:] for name, values in series.items()}
         raise ModelError(

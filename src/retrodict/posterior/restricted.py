@@ -28,10 +28,9 @@ from .._core.quadratic import quadratic_features
 from .._core.seeds import stream_key
 from ..diagnostics import logistic_regression
 from ..model import Model, Region
-from ..simulations import Simulations
-from .posterior import Posterior, check_count
+from ..simulations import Simulations, as_series, take_rows
+from .posterior import check_count
 from .provenance import DEPENDS_LEVEL, failure_facts
-from .refined import Refined
 
 
 NUM_MASS = 200_000  # prior draws behind the mass of the region
@@ -83,7 +82,7 @@ def restrict(simulations: Simulations, *, kept: float = 0.99) -> Model:
             f"simulations: Expected a region that holds at least {LEAST_MASS:.0%} of "
             f"the prior; got {mass:.2%}. Narrow the prior by hand."
         )
-    return model.with_prior(model.prior.restricted(replace(region, mass=mass)))
+    return model.restricted(replace(region, mass=mass))
 
 
 @dataclass(frozen=True)
@@ -91,23 +90,24 @@ class Restricted:
     """A posterior of which what lies outside the region of its prior is cut off.
 
     Attributes:
-        posterior: A posterior trained on simulations of the restricted prior.
+        posterior: A posterior trained on simulations of the restricted prior, or of one
+            that it is a part of.
         region: The region, ``model.prior.region``.
 
     Raises:
-        ModelError: If the targets are not all sampled parameters, so that a point of
-            the posterior does not tell whether it is inside.
+        ModelError: If the region is not one of the targets, so that a point of the
+            posterior does not tell whether it is inside.
     """
 
-    posterior: Posterior | Refined
+    posterior: Any
     region: Region
 
     def __post_init__(self) -> None:
-        if self.posterior.names != self.region.space.names:
+        names = getattr(self.posterior, "names", self.region.space.names)
+        if names != self.region.space.names:
             raise ModelError(
-                "region: Expected one of the posterior's targets "
-                f"{list(self.posterior.names)}; got one of "
-                f"{list(self.region.space.names)}. Infer all sampled parameters."
+                f"region: Expected one of the posterior's targets {list(names)}; got "
+                f"one of {list(self.region.space.names)}. Infer all of these."
             )
 
     def sample(
@@ -125,15 +125,21 @@ class Restricted:
             ValueError: If ``num_samples`` is less than 1.
         """
         check_count(num_samples)
-        out = self.posterior.sample(key, xs, num_samples)
-        outside = ~self.region.contains(out)
+        count = len(next(iter(as_series(xs).values())))
+        kept = [[np.empty((0, self.region.space.dim))] for _ in range(count)]
+        lacking = np.arange(count)
         for number in range(MAX_ROUNDS):
-            if not outside.any():
-                return out
-            again = self.posterior.sample(jr.fold_in(key, number), xs, num_samples)
-            out = np.where(outside[..., None], again, out)
-            outside = ~self.region.contains(out)
-        raise self._too_few(int(outside.sum(1).max()), num_samples)
+            some = xs if len(lacking) == count else take_rows(xs, lacking)
+            draws = self.posterior.sample(jr.fold_in(key, number), some, num_samples)
+            inside = self.region.contains(draws)
+            for row, theta, chosen in zip(lacking, draws, inside, strict=True):
+                kept[row].append(theta[chosen])
+            enough = [sum(map(len, kept[row])) >= num_samples for row in lacking]
+            lacking = lacking[~np.array(enough)]
+            if not len(lacking):
+                return np.stack([np.concatenate(k)[:num_samples] for k in kept])
+        found = min(sum(map(len, kept[row])) for row in lacking)
+        raise self._too_few(MAX_ROUNDS * num_samples - found, MAX_ROUNDS * num_samples)
 
     def log_prob(
         self, theta: Any, xs: Any
@@ -160,8 +166,7 @@ class Restricted:
         Args:
             xs: Observations, as in :meth:`sample`.
         """
-        key = stream_key(self.posterior.record.seed, "acceptance")
-        draws = self.posterior.sample(key, xs, NUM_ACCEPTED)
+        draws = self.posterior.sample(stream_key(0, "acceptance"), xs, NUM_ACCEPTED)
         return self.region.contains(draws).mean(1)
 
     def _too_few(self, outside: int, count: int) -> DataError:

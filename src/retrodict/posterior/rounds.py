@@ -4,10 +4,14 @@ Each round cuts the prior to a few ellipsoids, in unconstrained coordinates, tha
 the posterior of the round before with a margin, and simulates from what is left:
 :math:`p(\theta)\,1_R(\theta)/P(R)`. Simulations of earlier rounds that lie inside are
 draws from the same, so all are used, and no importance weight is needed: within R the
-posterior of the cut prior is that of the whole one.
+posterior of the cut prior is that of the whole one. The ellipsoids are of the targets,
+sampled or derived; nuisances vary inside as they do among all draws of the prior whose
+targets are there, so that they are marginalized as before.
 
 Source: Deistler, Goncalves, Macke (2022), Truncated proposals for scalable and
-hassle-free simulation-based inference, arXiv:2210.04815, algorithm 1.
+hassle-free simulation-based inference, arXiv:2210.04815, algorithm 1; cutting the
+targets alone, after Miller et al. (2021), Truncated marginal neural ratio estimation,
+arXiv:2107.01214.
 Deviations from the source: ellipsoids around the draws instead of their highest-density
 regions, so that the cut prior is sampled and normalized without rejecting most of it;
 rounds end when the region no longer shrinks.
@@ -25,7 +29,7 @@ from jaxtyping import Array, Key
 
 from .._core.progress import say
 from .._core.seeds import check_seed, stream_key
-from ..model import Model, Prior, Region
+from ..model import Model, Region
 from ..simulations import Simulations, as_series, concatenated, simulate
 from ..training import candidate_settings, default_settings
 from .binary import is_binary
@@ -97,11 +101,11 @@ def simulate_in_rounds(
     for number in range(len(counts)):
         within = regions[-1] if regions else None
         key_round = jr.fold_in(key, number)
-        region = _region(key_round, answer, model.prior, x_obs, within)
+        region = _region(key_round, answer, model, x_obs, within)
         before = 1.0 if within is None else within.mass
         last = number == len(counts) - 1 or region.mass > SHRINKS * before
         regions.append(region)
-        cut = model.with_prior(model.prior.restricted(region))
+        cut = model.restricted(region)
         count = sum(counts[number:]) if last else counts[number]
         folder = None if out is None else out / str(number + 1)
         stream = f"round {number}"
@@ -181,19 +185,18 @@ def one_row(x_obs: Any) -> Any:
 def _region(
     key: Key[Array, ""],
     posterior: Posterior | Restricted,
-    prior: Prior,
+    model: Model,
     x_obs: Any,
     within: Region | None,
 ) -> Region:
     """Return the part of the prior around the posterior at the observation."""
     key_draws, key_mass = jr.split(key)
     theta = posterior.sample(key_draws, one_row(x_obs), NUM_DRAWS)[0]
-    return ellipsoids(key_mass, prior.space.unconstrain(theta), prior, within)
+    return ellipsoids(key_mass, theta, model, within)
 
 
 def _inside(simulations: Simulations, region: Region) -> Simulations:
-    theta = region.space.flatten(simulations.theta)
-    return simulations[np.flatnonzero(region.contains(theta))]
+    return simulations[np.flatnonzero(region.contains(simulations.targets))]
 
 
 def _rounded(simulations: Simulations) -> Simulations:

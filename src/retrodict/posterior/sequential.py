@@ -13,7 +13,7 @@ from ..model import Model
 from ..simulations import Simulations
 from .fit import fit
 from .posterior import Posterior
-from .refined import all_sampled, can_refine, refine_by_likelihood
+from .refined import can_refine, refine_by_likelihood
 from .restricted import Restricted
 from .rounds import one_row, simulate_in_rounds
 
@@ -73,7 +73,6 @@ def refine_in_rounds(
     effort: Literal["auto", "fast"] = "auto",
 ) -> Sequential:
     """Spend simulations on one observation; arguments as :func:`retrodict.refine`."""
-    all_sampled(model)
     for name, count in (("rounds", rounds), ("num_simulations", num_simulations)):
         if count < 1:
             raise ValueError(f"{name}: Expected at least 1; got {count}.")

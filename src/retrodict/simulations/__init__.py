@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         as_series,
         concatenated,
         like_series,
+        take_rows,
     )
     from .exchange import export
     from .inline import compiled_simulator
@@ -57,6 +58,7 @@ _HOMES = {
     "simulate": "run",
     "simulate_at": "at",
     "simulations_at": "at",
+    "take_rows": "dataset",
     "verify": "damage",
 }
 
@@ -88,6 +90,7 @@ __all__ = [
     "simulate",
     "simulate_at",
     "simulations_at",
+    "take_rows",
     "verify",
 ]
 

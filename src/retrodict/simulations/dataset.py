@@ -28,6 +28,13 @@ def like_series(series: Mapping[str, np.ndarray], single: bool) -> Series:
     return series["x"] if single else dict(series)
 
 
+def take_rows(x: Any, rows: np.ndarray) -> Any:
+    """Keep some rows of x, an array or a mapping of series."""
+    if isinstance(x, Mapping):
+        return {name: field[rows] for name, field in x.items()}
+    return x[rows]
+
+
 @dataclass(frozen=True)
 class Simulations:
     """Pairs of parameters and simulator output, in the order of their index.

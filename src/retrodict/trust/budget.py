@@ -25,9 +25,8 @@ from jaxtyping import Float, Int
 from .._core.errors import DataError
 from .._core.seeds import check_seed, numpy_generator, stream_key
 from ..posterior import fit
-from ..simulations import Simulations
+from ..simulations import Simulations, take_rows
 from ..training import Settings
-from .validate import take_rows
 
 
 EXPONENTS = np.linspace(0.25, 1.5, 26)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from ..simulations import Simulations
+from ..simulations import Simulations, take_rows
 from .identifiability import Identifiability, identifiability
-from .validate import Posterior, take_rows
+from .validate import Posterior
 
 
 NUM_AVERAGED = 200

@@ -9,8 +9,7 @@ from jaxtyping import Float, PRNGKeyArray
 from scipy.stats import binom
 
 from ..diagnostics import ecdf, hpd_levels
-from ..simulations import Simulations
-from .validate import take_rows
+from ..simulations import Simulations, take_rows
 
 
 LEVELS = np.arange(10, 20) / 20  # .5 to .95

@@ -27,7 +27,7 @@ from .._core.errors import DataError
 from .._core.progress import progress
 from .._core.seeds import check_seed, numpy_generator, stream_key
 from ..diagnostics import ecdf
-from ..simulations import Simulations
+from ..simulations import Simulations, take_rows
 from .bridge import (
     Bridge,
     Reference,
@@ -37,7 +37,6 @@ from .bridge import (
     reference_of,
 )
 from .proof import Proof, prove
-from .validate import take_rows
 
 
 POWERS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.4, 0.3, 0.2)

@@ -12,9 +12,14 @@ If :math:`q(\cdot | y)` is right, this is the posterior of a model whose prior i
 from one pool of draws at x_o: given y and the pool, each is the truth with probability
 equal to its weight, so that ranks are exactly uniform for a pool of any size.
 
+Where :math:`p(\theta)` is not known, because a target is derived, the prior cut to
+where nearly all draws at x_o lie takes its place: truths are draws of that, and the
+posterior is cut off outside and normalized. Data that leave nearly none of it inside
+are left out, which they say themselves: among the others it is as right as among all.
+
 Source: Säilynoja, Schmitt, Bürkner, Vehtari (2025), Posterior SBC, arXiv:2502.03279.
 Deviations from the source: weights update the posterior at x_o; a network is not asked
-about both observations at once.
+about both observations at once; the cut prior.
 """
 
 from dataclasses import dataclass, field
@@ -25,16 +30,17 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy.special import logsumexp
 
-from .._core.errors import ModelError
 from .._core.seeds import numpy_generator, stream_key
 from ..model import Model, Prior
-from ..posterior import Refined, one_row
-from ..simulations import Simulations, as_series, simulations_at
+from ..posterior import Refined, Restricted, ellipsoids, one_row
+from ..simulations import Simulations, as_series, simulate, simulations_at
 from .validate import Posterior, validate
 from .verdict import Verdict
 
 
 NUM_POOL = 1024
+LEVEL = 0.99  # of the draws at x_obs, that the cut prior holds: no margin around them
+LEAST_INSIDE = 0.02  # of a posterior, for its data to be asked about
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +117,7 @@ class Updated:
 
 def replicates(
     posterior: Posterior, model: Model, x_obs: Any, num: int, *, seed: int = 0
-) -> tuple[Updated, Simulations]:
+) -> tuple[Updated | Restricted, Simulations]:
     """Simulate data like an observation, at draws of the posterior there.
 
     Args:
@@ -123,24 +129,33 @@ def replicates(
         seed: Seed of draws and simulations.
 
     Returns:
-        The posterior of each given x_obs too, and the simulations.
+        The posterior of each given x_obs too, and the simulations. Where the density of
+        the prior of the targets is not known, that of each in the cut prior.
 
     Raises:
-        ModelError: If the density of the prior of the targets is not known.
+        ModelError: If that density is not known, and draws at x_obs fill less than a
+            thousandth of the prior.
     """
-    prior = model.target_prior()
-    if prior is None:
-        raise ModelError(
-            "model: Expected targets whose prior density is known; got "
-            f"{list(model.target_names)}, some of them derived. Name sampled "
-            "parameters in `infer`."
-        )
     key_pool, key_rest, key_x = jr.split(stream_key(seed, "replicates"), 3)
     draws = posterior.sample(key_pool, one_row(x_obs), max(NUM_POOL, num))[0]
     pool = np.asarray(draws, np.float64)
+    prior = model.target_prior()
+    if prior is None:
+        region = ellipsoids(key_rest, pool, model, level=LEVEL, margin=1.0)
+        cut = Restricted(posterior, region)
+        found = simulate(model.restricted(region), num, seed=seed, stream="replicates")
+        return cut, _asked(cut, found)
     theta = model.prior.sample(key_rest, num) | model.unflatten(pool[:num])
     found = simulations_at(key_x, model, theta, seed=seed)
     return Updated(posterior, prior, x_obs, pool), found
+
+
+def _asked(cut: Restricted, found: Simulations) -> Simulations:
+    """Leave out simulations whose posterior lies outside; those that failed stay."""
+    kept = found.status != 0
+    good = found.ok()
+    kept[~kept] = cut.acceptance(good.x) >= LEAST_INSIDE
+    return found[np.flatnonzero(kept)]
 
 
 def validate_at(
@@ -167,7 +182,7 @@ def validate_at(
 
     Raises:
         DataError: If fewer than 20 test simulations succeed.
-        ModelError: If the density of the prior of the targets is not known.
+        ModelError: As :func:`replicates`.
     """
     updated, found = replicates(posterior, model, x_obs, num_simulations, seed=seed)
     return validate(

@@ -14,7 +14,7 @@ from .._core.seeds import stream_key
 from ..diagnostics import flatten_output
 from ..diagnostics.contraction import contraction_from_variances
 from ..model import Model
-from ..simulations import Simulations, as_series, simulate
+from ..simulations import Simulations, as_series, simulate, take_rows
 from . import soundness
 from .evidence import Evidence, Plan, join, make_plan, measure, rows_of, usable_rows
 from .judge import (
@@ -184,13 +184,6 @@ def _collect(
             bar.advance(len(rows))
     require_rows(int(usable.sum()), num)
     return join(blocks), usable
-
-
-def take_rows(x: Output, rows: np.ndarray) -> Output:
-    """Keep some rows of x, an array or a mapping of series."""
-    if isinstance(x, Mapping):
-        return {name: field[rows] for name, field in x.items()}
-    return x[rows]
 
 
 def _ask(

@@ -369,6 +369,7 @@ def study() -> Study:
         description=" ".join(DESCRIPTION.split()),
         source=SOURCE,
         budget=20_000,
+        rounds=3,  # the posterior fills a twentieth of the prior
         baseline=_no_data,
         axes={
             "components": Axis(
