@@ -7,7 +7,8 @@ from .load import load
 from .posterior import Posterior
 from .refine import refine
 from .refined import Refined
-from .restricted import Restricted, restrict
+from .restrict import restrict
+from .restricted import Restricted
 from .rounds import (
     can_weigh,
     explore,
