@@ -61,6 +61,7 @@ BAND_EDGES = np.geomspace(100.0, 1500.0, NUM_BANDS + 1)
 NEAR = {**FIXED, "omch2": 0.13, "S8": 0.76, "A_IA": 0.5, "shifts": SHIFT_MEANS}
 NUM_THEORIES, NUM_LOCAL, NUM_COMPONENTS = 2000, 8, 14
 BUDGET = Budget(num_chains=8, num_warmup=300, num_samples=1500, max_tree_depth=6)
+NUM_SHOWN = 3000  # draws in a figure
 PUBLISHED = {"COSEBIs, Asgari et al.": 0.759, "KiDS-SBI": 0.731}
 
 NO_DATA = "kids1000 needs the published data: give --data DIR, which holds kids1000/."
@@ -332,15 +333,14 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
     with style.house_style():
         figure, axes = style.new_axes(5.2, 3.8)
         options = {"s": 3, "lw": 0, "alpha": 0.3, "rasterized": True}
-        shown = inputs.draws["Omega_m"][:3000], inputs.draws["S8"][:3000]
+        shown = inputs.draws["Omega_m"][:NUM_SHOWN], inputs.draws["S8"][:NUM_SHOWN]
         axes.scatter(*shown, color=style.POSTERIOR, label="network", **options)
         if inputs.baseline is not None:
             draws = inputs.baseline.draws
-            density = draws["omch2"] + draws["ombh2"] + 0.0006451
-            matter = density / draws["h"] ** 2
-            axes.scatter(
-                matter, draws["S8"], color=style.BASELINE, label="MCMC", **options
-            )
+            few = np.arange(0, len(draws["S8"]), max(1, len(draws["S8"]) // NUM_SHOWN))
+            matter = omega_m({name: values[few] for name, values in draws.items()})
+            shown = matter, draws["S8"][few]
+            axes.scatter(*shown, color=style.BASELINE, label="MCMC", **options)
         lines = zip(PUBLISHED.items(), ("--", ":"), strict=True)
         for (name, value), line in lines:
             axes.axhline(value, color=style.INK, lw=0.9, ls=line, label=name)
