@@ -18,6 +18,7 @@ def main(given: str, out: str, effort: str) -> None:
 
     import retrodict as rd
     from retrodict.bench.tasks import load_task
+    from retrodict.diagnostics import hpd_levels
 
     sims = rd.simulate(
         load_task(task).model, len(data["theta"]), seed=int(data["seed"])
@@ -49,7 +50,15 @@ def main(given: str, out: str, effort: str) -> None:
         draws = posterior.sample(jr.key(2), many, 1000)
         return (draws < theta[:1000, None]).sum(axis=1)
 
+    def coverage() -> np.ndarray:
+        draws = posterior.sample(jr.key(2), many, 1000)
+        points = np.concatenate([theta[:1000, None], draws], axis=1)
+        log_prob = posterior.log_prob(points, many)
+        return hpd_levels(jr.key(3), log_prob[:, 0], log_prob[:, 1:])
+
     found["sbc_s"] = seconds(sbc)
+    coverage()  # compiles
+    found["coverage_s"] = seconds(coverage)
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     draws = np.zeros(0)
     if len(data["x_obs"]):
