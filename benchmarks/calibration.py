@@ -38,8 +38,9 @@ def calibration(
     keys = jr.split(jr.key(seed), 3)
     draws = answer.sample(keys[0], tests.x, num_draws)
     truth = tests.targets
-    at_truth = answer.log_prob(truth[:, None], tests.x)[:, 0]
-    levels = hpd_levels(keys[1], at_truth, answer.log_prob(draws, tests.x))
+    points = np.concatenate([truth[:, None], draws], axis=1)
+    log_prob = answer.log_prob(points, tests.x)
+    levels = hpd_levels(keys[1], log_prob[:, 0], log_prob[:, 1:])
     ranks = sbc_ranks(keys[2], truth, draws)
     pit = pit_values(jr.fold_in(keys[2], 1), ranks, num_draws)
     smallest = min(kstest(column, "uniform").pvalue for column in pit.T)

@@ -168,7 +168,7 @@ def test_rounds_go_to_the_observation_and_stay_with_it(tmp_path, short_rounds):
 def test_rounds_ask_for_a_part_or_for_derived_quantities(
     tmp_path, short_rounds, target
 ):
-    """The noise varies in the last round as in the prior, and is not asked about."""
+    """What is not asked about is not reported; the region is part of the prior."""
     model = vector_model(rd.Nuisance(dist.HalfNormal(0.3)), np.array([1.5, -1.0]))
     study = rd.Study(model=model.inferring([target]), num_validation=60, rounds=2)
     result = rd.run(study, tmp_path, budget=1000)
@@ -177,3 +177,21 @@ def test_rounds_ask_for_a_part_or_for_derived_quantities(
     assert np.abs(result.draws[target].mean(0) - truth).max() < 0.3
     assert set(result.draws) == {target}
     assert (tmp_path / "report.html").is_file()
+
+
+def test_rounds_that_cannot_be_are_refused_before_anything_is_simulated(tmp_path):
+    def in_python(rng, theta):
+        raise AssertionError
+
+    length = rd.Derived(lambda t: np.linalg.norm(t["mu"]), support="positive")
+    prior = rd.Prior(mu=dist.Normal(0, 1).expand([2]).to_event(1))
+    model = rd.Model(
+        prior,
+        in_python,
+        observed=np.zeros(2),
+        derive={"length": length},
+        infer=["length"],
+    )
+    with pytest.raises(rd.ModelError, match=r"\['length'\], which Python computes"):
+        rd.run(rd.Study(model=model, rounds=2), tmp_path)
+    assert not list(tmp_path.iterdir())

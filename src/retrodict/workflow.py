@@ -22,6 +22,7 @@ from .posterior import (
     Posterior,
     Refined,
     can_weigh,
+    check_fits,
     explore,
     fit,
     one_row,
@@ -86,8 +87,8 @@ def run(
 
     Raises:
         ModelError: If the study has no observation or its simulator cannot run; or if
-            there are rounds and the posterior of targets, some of them derived, fills
-            less than a thousandth of the prior.
+            there are rounds and the prior cannot be cut to the posterior, as
+            :func:`retrodict.refine`.
         DataError: If observation or simulations cannot be used.
         StorageError: If ``out`` cannot be written.
         InterruptedRun: On Ctrl-C; the same call continues.
@@ -173,8 +174,16 @@ def _simulated(
 
 
 def _num_rounds(study: Study, posterior: Posterior | None) -> int:
-    """Return the number of rounds, which a posterior trained before remembers."""
-    return study.rounds if posterior is None else posterior.record.num_rounds
+    """Return the number of rounds, which a posterior trained before remembers.
+
+    Raises:
+        ModelError: If the prior of the targets cannot be cut.
+    """
+    rounds = study.rounds if posterior is None else posterior.record.num_rounds
+    if rounds > 1:
+        fields = study.model.targets.fields
+        study.model.check_restricted([field.name for field in fields])
+    return rounds
 
 
 def learn(
@@ -427,13 +436,4 @@ def _check_observed(model: Model) -> None:
         raise ModelError(
             f"{model.name}: the model has no observation. Give `observed=` to Model, "
             "or --observation FILE or --data DIR on the command line."
-        )
-
-
-def check_fits(posterior: Posterior | None, model: Model) -> None:
-    """Refuse a posterior of another model than the study's."""
-    if posterior is not None and tuple(posterior.names) != model.target_names:
-        raise ModelError(
-            f"posterior: Expected one of {list(model.target_names)}, the targets of "
-            f"{model.name}; got one of {list(posterior.names)}. Train it anew."
         )

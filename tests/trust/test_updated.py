@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import retrodict as rd
 from retrodict.model import Derived
+from retrodict.posterior import Restricted
 from retrodict.trust import Updated, replicates, validate_at
 from trust.normal_pair import Gaussian, Widened, normal_pair
 
@@ -87,6 +89,44 @@ def test_an_error_near_the_observation_is_found_for_a_derived_target(derived):
     verdict = validate_at(narrow_above(), derived, X_OBS, num_samples=64)
     assert verdict.verdict != "trusted"
     assert any("too narrow" in check.message for check in verdict.checks)
+
+
+class Elsewhere(Widened):
+    """Exact but for x below 1, where it is far from every truth."""
+
+    def __init__(self):
+        super().__init__(np.ones_like)
+
+    def _at(self, xs):
+        x, sd = super()._at(xs)
+        return np.where(x < 1, 100.0, x), sd
+
+
+def test_what_is_left_out_is_told(derived):
+    """Two in three of the runs whose theta is like those at x_obs have x below 1."""
+    cut, found = replicates(Elsewhere(), derived, X_OBS, 300)
+    assert isinstance(cut, Restricted)
+    assert 0.25 < len(found) / 300 < 0.45
+    assert (found.x >= 1).all()
+    verdict = validate_at(
+        Elsewhere(), derived, X_OBS, num_simulations=300, num_samples=64
+    )
+    check = verdict.checks[-1]
+    assert (check.code, check.status) == ("posterior-reaches", "warn")
+    assert f"For {300 - len(found)} of 300" in check.message
+    assert verdict.verdict == "caution"
+    exact = validate_at(Gaussian(), derived, X_OBS, num_simulations=300, num_samples=64)
+    assert exact.checks[-1].status == "pass"
+
+
+def test_a_posterior_that_is_elsewhere_cannot_be_judged(derived):
+    lost = Elsewhere()
+    lost._at = lambda xs: (
+        np.where(np.isclose(xs, X_OBS), X_OBS, 100.0).reshape(-1, 1),
+        np.full((len(xs), 1), 0.5),
+    )
+    with pytest.raises(rd.DataError, match="reaches the truth of at least 20 of 100"):
+        replicates(lost, derived, X_OBS, 100)
 
 
 def _ends(region):

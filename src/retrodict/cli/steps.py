@@ -198,8 +198,9 @@ def validate(
     as_json: bool,
 ) -> None:
     """Judge a saved posterior and print its checks."""
+    from ..posterior import check_fits
     from ..posterior import load as load_posterior
-    from ..workflow import check_fits, judge
+    from ..workflow import judge
 
     posterior = load_posterior(path)
     check_fits(posterior, study.model)

@@ -172,27 +172,43 @@ class Model:
             region: Of sampled parameters, derived quantities or both.
 
         Raises:
-            ModelError: If the region asks for a derived quantity that is computed
-                in Python: such a prior cannot be compiled.
+            ModelError: As :meth:`check_restricted`.
         """
+        names = [field.name for field in region.space.fields]
+        self.check_restricted(names)
         derive = {
-            field.name: self.derive[field.name].function
-            for field in region.space.fields
-            if field.name in self.derive
+            name: self.derive[name].function for name in names if name in self.derive
         }
         if not derive:
             return self.with_prior(self.prior.restricted(region))
-        if self._is_python:
-            raise ModelError(
-                "region: Expected sampled parameters or, with a JAX simulator, derived "
-                f"ones; got {list(derive)}, which Python computes. Name sampled "
-                "parameters in `infer`."
-            )
 
         def complete(theta: Mapping[str, Any]) -> Mapping[str, Any]:
             return {**theta, **{name: f(theta) for name, f in derive.items()}}
 
         return self.with_prior(self.prior.restricted(region, complete))
+
+    def check_restricted(self, names: Sequence[str]) -> None:
+        """Refuse to cut the prior to a region of some quantities.
+
+        Args:
+            names: The quantities.
+
+        Raises:
+            ModelError: If the prior is cut already; or if Python computes one of the
+                quantities, so that the draws of the prior cannot be compiled.
+        """
+        if self.prior.region is not None:
+            raise ModelError(
+                "prior: Expected a whole one to cut; got one that is cut to "
+                f"{self.prior.region.describe()}. Narrow the distributions themselves."
+            )
+        derived = [name for name in names if name in self.derive]
+        if derived and self._is_python:
+            raise ModelError(
+                "infer: Expected sampled parameters or, with a JAX simulator, derived "
+                f"quantities, for rounds; got {derived}, which Python computes. Name "
+                "sampled parameters."
+            )
 
     def _cleaned(self, observed: Any) -> Any:
         cleaned = clean_observation(observed, self.maskable)

@@ -156,8 +156,9 @@ class Prior:
         self, key: Key[Array, ""], region: Region
     ) -> tuple[dict[str, Array], Any]:
         """Draw one theta, and say whether it is one of the restricted prior."""
-        theta, balls, prior = self._draw(key), region.balls, self._balled
+        balls, prior = region.balls, self._balled
         if balls is None or prior is None:
+            theta = self._draw(key)
             return theta, self._inside(theta, region)
         key_balls, key_accept = jr.split(key)
         u = balls.draw(key_balls)
@@ -165,7 +166,8 @@ class Prior:
         share = jnp.exp(prior.unconstrained_log_density(u) - balls.log_bound)
         accepted = jr.uniform(key_accept) * times < share
         drawn = prior.space.unflatten(prior.space.constrain(u))
-        return {**theta, **drawn}, (times > 0) & accepted
+        rest = self._draw(jr.fold_in(key, 2))  # 0 and 1 are those of the split
+        return {**rest, **drawn}, (times > 0) & accepted
 
     def _inside(self, theta: Mapping[str, Array], region: Region) -> Any:
         return region.inside(theta if self._complete is None else self._complete(theta))
@@ -255,6 +257,7 @@ class Prior:
             if set(names) != set(self.names):
                 return None
             prior = copy.copy(self)
+            prior._sites = {name: self._sites[name] for name in names}
             prior.space = self.space.select(names)
             return prior
         sites: Any = {name: self._sites[name] for name in names}
@@ -267,7 +270,12 @@ class Prior:
             cut = f", cut to {self.region.describe()}"
             whole = copy.copy(self)
             whole.region = None
-            return {name: text + cut for name, text in whole.describe().items()}
+            named = {field.name for field in self.region.space.fields}
+            some = named if self._complete is None else set(self.names)
+            return {
+                name: text + cut * (name in some)
+                for name, text in whole.describe().items()
+            }
         if self._function is None:
             return texts
         sites = _run(self._function, 1)

@@ -57,7 +57,7 @@ class Region:
     r"""Where one of some quadratic scores of unconstrained theta is positive.
 
     Attributes:
-        space: The sampled parameters.
+        space: The quantities it is of: sampled parameters, derived ones or both.
         mean: Center of the unconstrained coordinates.
         scale: Their scales.
         weights: ``(columns, num)`` weights of :func:`quadratic_features` of the

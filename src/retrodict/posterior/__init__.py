@@ -3,6 +3,7 @@
 from .conditioned import ConditionedPosterior, summarize
 from .ellipsoids import ellipsoids
 from .fit import MIN_SIMULATIONS, fit
+from .fits import check_fits
 from .load import load
 from .posterior import Posterior
 from .refine import refine
@@ -30,6 +31,7 @@ __all__ = [
     "Restricted",
     "Sequential",
     "can_weigh",
+    "check_fits",
     "ellipsoids",
     "explore",
     "fit",

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy.cluster.vq import kmeans2
 
-from .._core.errors import ModelError
 from .._core.quadratic import MAX_PRODUCTS
 from .._core.seeds import numpy_generator
 from ..model import Balls, Model, Region
@@ -28,8 +27,7 @@ LEVEL = 0.999  # of the draws, that ellipsoids hold before they are widened
 MARGIN = 1.2  # of their radius
 NUM_POINTS = 20_000  # behind the mass of a region
 SELDOM = 0.05  # mass below which the prior itself is not worth drawing from
-NUM_TRIES = 1_000_000  # draws of the prior, where it must be drawn from
-LEAST_MASS = 1e-3  # below, most of the time of a campaign would be spent on rejection
+NUM_BLOCKS = 50  # of as many draws of the prior, where it must be drawn from
 HEADROOM = 0.05  # above the largest log-density among the points, nats
 
 
@@ -45,8 +43,9 @@ def ellipsoids(
     """Return the region of a model's prior around draws, with its mass.
 
     Of more than 12 coordinates the axes are those of the coordinates. Where the density
-    of the prior of the targets is known the region can be drawn from at any mass; else
-    draws of the prior are rejected.
+    of the prior of the targets is known the region has balls to draw from, if its mass
+    is small; else draws of the prior must be rejected, and the mass may be 0 if none
+    of a million hits.
 
     Args:
         key: PRNG key of clusters, and of the points behind the mass.
@@ -55,9 +54,6 @@ def ellipsoids(
         within: A region that the new one is a part of.
         level: Share of the draws that the ellipsoids hold before they are widened.
         margin: Factor of their radius.
-
-    Raises:
-        ModelError: If draws of the prior would have to be rejected, and too many.
     """
     u = model.targets.unconstrain(theta)
     key_clusters, key_mass = jr.split(key)
@@ -121,12 +117,14 @@ def _with_mass(
 ) -> Region:
     """Measure the mass by draws of the prior or, where few hit, of the ellipsoids."""
     key_prior, key_balls = jr.split(key)
-    hits = _hits(key_prior, region, model, NUM_POINTS)
+    hits = _hits(key_prior, region, model)
     if hits >= SELDOM:
         return replace(region, mass=hits)
     prior = model.target_prior()
     if prior is None:
-        return replace(region, mass=_rejected(key_prior, region, model))
+        blocks = jr.split(key_balls, NUM_BLOCKS)
+        mass = float(np.mean([_hits(block, region, model) for block in blocks]))
+        return replace(region, mass=mass)
     with jax.enable_x64(True):
         points = jax.jit(jax.vmap(balls.draw))(jr.split(key_balls, NUM_POINTS))
         density = jax.jit(jax.vmap(prior.unconstrained_log_density))
@@ -139,25 +137,8 @@ def _with_mass(
     return replace(region, mass=mass, balls=balls)
 
 
-def _hits(key: Key[Array, ""], region: Region, model: Model, num: int) -> float:
+def _hits(key: Key[Array, ""], region: Region, model: Model) -> float:
     """Return the part of draws of the prior whose targets lie inside."""
-    theta = model.prior.sample(key, num)
+    theta = model.prior.sample(key, NUM_POINTS)
     targets = model.flatten({**theta, **model.derived(theta)})
     return float(region.contains(targets).mean())
-
-
-def _rejected(key: Key[Array, ""], region: Region, model: Model) -> float:
-    """Return the mass of a region that only rejection draws from.
-
-    Raises:
-        ModelError: If it is too small for that.
-    """
-    mass = _hits(key, region, model, NUM_TRIES)
-    if mass < LEAST_MASS:
-        raise ModelError(
-            f"rounds: Expected a posterior that fills at least {LEAST_MASS:g} of the "
-            f"prior, because some targets are derived; got {mass:.1g}. Name sampled "
-            "parameters in `infer`, of which regions are drawn at any size, or narrow "
-            "the prior."
-        )
-    return mass

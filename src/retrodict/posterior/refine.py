@@ -59,8 +59,10 @@ def refine(
         ModelError: With simulations, if some parameters are nuisances or some targets
             are derived, whose prior density is not known, or if x is not made of
             vectors, of which alone a likelihood is learned. With a model, if there is
-            no observation; or if some targets are derived and their posterior fills
-            less than a thousandth of the prior, or Python computes them.
+            no observation, the posterior is of other targets, the prior is cut already
+            or Python computes a target; or if the density of the prior of the targets
+            is not known (some are derived, or a part of a prior function) and their
+            posterior fills less than a thousandth of the prior.
         DataError: If these are not the simulations that it was trained on.
         ValueError: If ``rounds`` or ``num_simulations`` is less than 1.
     """

@@ -24,6 +24,7 @@ from .posterior import check_count
 
 
 NUM_ACCEPTED = 10_000  # draws behind the normalization at one x
+ROWS = 64  # of x in one block of them
 MAX_ROUNDS = 1000
 
 
@@ -108,8 +109,15 @@ class Restricted:
         Args:
             xs: Observations, as in :meth:`sample`.
         """
-        draws = self.posterior.sample(stream_key(0, "acceptance"), xs, NUM_ACCEPTED)
-        return self.region.contains(draws).mean(1)
+        count = len(next(iter(as_series(xs).values())))
+        key, parts = stream_key(0, "acceptance"), []
+        for start in range(0, count, ROWS):
+            rows = np.arange(start, min(start + ROWS, count))
+            draws = self.posterior.sample(
+                jr.fold_in(key, start), take_rows(xs, rows), NUM_ACCEPTED
+            )
+            parts.append(self.region.contains(draws).mean(1))
+        return np.concatenate(parts)
 
     def _too_few(self, outside: int, count: int) -> DataError:
         return DataError(

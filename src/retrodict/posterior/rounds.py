@@ -27,6 +27,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
+from .._core.errors import ModelError
 from .._core.progress import say
 from .._core.seeds import check_seed, stream_key
 from ..model import Model, Region
@@ -35,6 +36,7 @@ from ..training import candidate_settings, default_settings
 from .binary import is_binary
 from .ellipsoids import ellipsoids
 from .fit import fit
+from .fits import check_fits
 from .posterior import Posterior
 from .record import Record
 from .refined import NUM_LEARNED, Refined, can_refine, refine_by_likelihood
@@ -47,6 +49,7 @@ SHRINKS = 0.7  # a region that keeps more of the mass is not worth another round
 MEMBERS = 3  # networks of a round that only says where to simulate
 NUM_JUDGED = 100  # held-out simulations that decide whether a likelihood is better
 LIKELIHOOD_LAYERS = 2  # of a density that has more columns than theta
+LEAST_MASS = 1e-3  # below, most of the time of a campaign would go to rejection
 PARTS = 20  # of a power of ten: few numbers of rows are few programs to compile
 
 
@@ -83,7 +86,7 @@ def simulate_in_rounds(
 
     Args:
         posterior: Of the whole prior.
-        model: The model.
+        model: The model, whose prior is a whole one.
         x_obs: The observation.
         counts: Simulations of each round; what a region that stops shrinking leaves
             over is simulated at once.
@@ -91,7 +94,14 @@ def simulate_in_rounds(
         seed: Seed of simulations and trainings.
         out: Folder for the campaigns, ``1``, ``2`` and so on.
         workers: Worker processes for a Python simulator.
+
+    Raises:
+        ModelError: If the posterior is of other targets, the prior is cut already, or
+            Python computes a target; or if the density of the prior of the targets is
+            not known and the posterior fills less than a thousandth of the prior.
     """
+    check_fits(posterior, model)
+    model.check_restricted([field.name for field in model.targets.fields])
     key = stream_key(check_seed(seed), "rounds")
     pool = [] if simulations is None else [simulations]
     answer: Posterior | Restricted = posterior
@@ -103,6 +113,8 @@ def simulate_in_rounds(
         key_round = jr.fold_in(key, number)
         region = _region(key_round, answer, model, x_obs, within)
         before = 1.0 if within is None else within.mass
+        if region.balls is None and region.mass < LEAST_MASS:
+            region = _larger(region, within)
         last = number == len(counts) - 1 or region.mass > SHRINKS * before
         regions.append(region)
         cut = model.restricted(region)
@@ -196,7 +208,24 @@ def _region(
 
 
 def _inside(simulations: Simulations, region: Region) -> Simulations:
-    return simulations[np.flatnonzero(region.contains(simulations.targets))]
+    theta = region.space.flatten({**simulations.theta, **simulations.derived})
+    return simulations[np.flatnonzero(region.contains(theta))]
+
+
+def _larger(region: Region, within: Region | None) -> Region:
+    """Return the region before one that is too small to draw from by rejection.
+
+    Raises:
+        ModelError: If there is none.
+    """
+    if within is not None:
+        return within
+    raise ModelError(
+        f"rounds: Expected a posterior that fills at least {LEAST_MASS:g} of the "
+        "prior, because the density of the prior of the targets is not known (some are "
+        f"derived, or a part of a prior function); it fills {region.mass:.1g}. Infer "
+        "sampled parameters, all of those of a function, or narrow the prior."
+    )
 
 
 def _rounded(simulations: Simulations) -> Simulations:

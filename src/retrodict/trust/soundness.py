@@ -53,3 +53,27 @@ def simulations_check(num_failed: int, num_simulated: int) -> Check:
             else ""
         ),
     )
+
+
+def reach_check(num_left_out: int, num_simulated: int) -> Check:
+    """Count the test simulations of a cut prior whose posterior lies outside it."""
+    share = num_left_out / max(num_simulated, 1)
+    warns = share > thresholds.OUT_OF_REACH_WARN
+    return Check(
+        code="posterior-reaches",
+        status="warn" if warns else "pass",
+        value=share,
+        threshold=thresholds.OUT_OF_REACH_WARN,
+        message=(
+            f"For {num_left_out} of {num_simulated} simulations like x_obs nearly all "
+            "of the posterior lies where no truth does, and they were left out "
+            f"(threshold {words.percent(thresholds.OUT_OF_REACH_WARN)})."
+        ),
+        remedy=(
+            "Calibration is judged on the others alone. The posterior is wrong for "
+            "those left out, or there are many targets: infer fewer at a time. "
+            + words.MORE_SIMULATIONS
+            if warns
+            else ""
+        ),
+    )

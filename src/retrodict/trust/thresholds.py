@@ -34,3 +34,6 @@ WASTE_WARN = 0.10
 UNUSABLE_WARN = 0.0
 UNUSABLE_FAIL = 0.01
 FAILED_SIMULATIONS_WARN = 0.20
+# Share of those like x_obs whose posterior lies outside the cut prior. Exact posteriors
+# of one to three targets have up to 1 %.
+OUT_OF_REACH_WARN = 0.05

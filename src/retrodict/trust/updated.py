@@ -12,17 +12,18 @@ If :math:`q(\cdot | y)` is right, this is the posterior of a model whose prior i
 from one pool of draws at x_o: given y and the pool, each is the truth with probability
 equal to its weight, so that ranks are exactly uniform for a pool of any size.
 
-Where :math:`p(\theta)` is not known, because a target is derived, the prior cut to
-where nearly all draws at x_o lie takes its place: truths are draws of that, and the
-posterior is cut off outside and normalized. Data that leave nearly none of it inside
-are left out, which they say themselves: among the others it is as right as among all.
+Where :math:`p(\theta)` is not known, because a target is derived or a part of a prior
+function, the prior cut to where nearly all draws at x_o lie takes its place: truths are
+draws of that, and the posterior is cut off outside and normalized. Data that leave
+nearly none of it inside are left out, which they say themselves: among the others it is
+as right as among all. An exact posterior leaves few out, so that many are a warning.
 
 Source: Säilynoja, Schmitt, Bürkner, Vehtari (2025), Posterior SBC, arXiv:2502.03279.
 Deviations from the source: weights update the posterior at x_o; a network is not asked
 about both observations at once; the cut prior.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax.random as jr
@@ -30,16 +31,20 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy.special import logsumexp
 
+from .._core.errors import DataError, ModelError
 from .._core.seeds import numpy_generator, stream_key
-from ..model import Model, Prior
-from ..posterior import Refined, Restricted, ellipsoids, one_row
+from ..model import Model, Prior, Region
+from ..posterior import Refined, Restricted, check_fits, ellipsoids, one_row
 from ..simulations import Simulations, as_series, simulate, simulations_at
+from . import soundness
 from .validate import Posterior, validate
-from .verdict import Verdict
+from .verdict import Verdict, word_for
 
 
 NUM_POOL = 1024
 LEVEL = 0.99  # of the draws at x_obs, that the cut prior holds: no margin around them
+LEAST_MASS = 1e-4  # of a region that only rejection draws from
+LEAST_ASKED = 20
 LEAST_INSIDE = 0.02  # of a posterior, for its data to be asked about
 
 
@@ -130,24 +135,42 @@ def replicates(
 
     Returns:
         The posterior of each given x_obs too, and the simulations. Where the density of
-        the prior of the targets is not known, that of each in the cut prior.
+        the prior of the targets is not known, that of each in the cut prior, and those
+        whose posterior reaches into it: fewer than ``num``.
 
     Raises:
-        ModelError: If that density is not known, and draws at x_obs fill less than a
-            thousandth of the prior.
+        ModelError: If the posterior is of other targets; or if that density is not
+            known and the prior is cut already, Python computes a target, or draws at
+            x_obs fill less than a ten-thousandth of the prior.
+        DataError: If too many simulations fail, or the posterior lies elsewhere for
+            nearly all of them.
     """
+    check_fits(posterior, model)
     key_pool, key_rest, key_x = jr.split(stream_key(seed, "replicates"), 3)
     draws = posterior.sample(key_pool, one_row(x_obs), max(NUM_POOL, num))[0]
     pool = np.asarray(draws, np.float64)
     prior = model.target_prior()
     if prior is None:
-        region = ellipsoids(key_rest, pool, model, level=LEVEL, margin=1.0)
+        region = _region(key_rest, pool, model)
         cut = Restricted(posterior, region)
-        found = simulate(model.restricted(region), num, seed=seed, stream="replicates")
+        found = simulate(model.restricted(region), num, seed=seed, stream="cut prior")
         return cut, _asked(cut, found)
     theta = model.prior.sample(key_rest, num) | model.unflatten(pool[:num])
     found = simulations_at(key_x, model, theta, seed=seed)
     return Updated(posterior, prior, x_obs, pool), found
+
+
+def _region(key: PRNGKeyArray, pool: np.ndarray, model: Model) -> Region:
+    model.check_restricted([field.name for field in model.targets.fields])
+    region = ellipsoids(key, pool, model, level=LEVEL, margin=1.0)
+    if region.mass < LEAST_MASS:
+        raise ModelError(
+            "x_obs: Expected a posterior whose draws there fill at least "
+            f"{LEAST_MASS:g} of the prior, because the density of the prior of the "
+            f"targets is not known; they fill {region.mass:.1g}. Infer sampled "
+            "parameters, or narrow the prior."
+        )
+    return region
 
 
 def _asked(cut: Restricted, found: Simulations) -> Simulations:
@@ -155,7 +178,15 @@ def _asked(cut: Restricted, found: Simulations) -> Simulations:
     kept = found.status != 0
     good = found.ok()
     kept[~kept] = cut.acceptance(good.x) >= LEAST_INSIDE
-    return found[np.flatnonzero(kept)]
+    asked = found[np.flatnonzero(kept)]
+    if asked.num_ok < LEAST_ASKED <= len(good):
+        raise DataError(
+            f"posterior: Expected one that reaches the truth of at least {LEAST_ASKED} "
+            f"of {len(good)} simulations like x_obs; for all but {asked.num_ok} nearly "
+            "all of it lies where no truth does. It is wrong there, or has too many "
+            "targets to judge it so: train it on more simulations, or infer fewer."
+        )
+    return asked
 
 
 def validate_at(
@@ -181,10 +212,15 @@ def validate_at(
         seed: Seed of the test simulations.
 
     Raises:
-        DataError: If fewer than 20 test simulations succeed.
+        DataError: If fewer than 20 test simulations succeed, or as :func:`replicates`.
         ModelError: As :func:`replicates`.
     """
     updated, found = replicates(posterior, model, x_obs, num_simulations, seed=seed)
-    return validate(
+    verdict = validate(
         updated, model, num_samples=num_samples, seed=seed, simulations=found
     )
+    if not isinstance(updated, Restricted):
+        return verdict
+    left_out = num_simulations - len(found)
+    checks = (*verdict.checks, soundness.reach_check(left_out, num_simulations))
+    return replace(verdict, checks=checks, verdict=word_for(checks))

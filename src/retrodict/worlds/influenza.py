@@ -124,7 +124,7 @@ def study() -> Study:
         field="epidemiology",
         description=" ".join(DESCRIPTION.split()),
         source=SOURCE,
-        budget=20_000,
+        budget=30_000,
         baseline=baseline,
         axes={"in_bed": Axis(np.arange(1, 15), "day", "boys in bed")},
     )

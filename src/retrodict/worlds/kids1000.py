@@ -338,7 +338,7 @@ def contours(inputs: FigureInput) -> tuple[str, Any]:
         if inputs.baseline is not None:
             draws = inputs.baseline.draws
             few = np.arange(0, len(draws["S8"]), max(1, len(draws["S8"]) // NUM_SHOWN))
-            matter = omega_m({name: values[few] for name, values in draws.items()})
+            matter = omega_m({k: jnp.asarray(v[few]) for k, v in draws.items()})
             shown = matter, draws["S8"][few]
             axes.scatter(*shown, color=style.BASELINE, label="MCMC", **options)
         lines = zip(PUBLISHED.items(), ("--", ":"), strict=True)
