@@ -10,7 +10,8 @@ import pytest
 
 from densities import with_base
 from retrodict.estimators import Staged, trainable
-from retrodict.training import num_raced, train_ensemble, train_staged
+from retrodict.training import train_ensemble, train_staged
+from retrodict.training.settings import num_raced
 from trainings import SMALL, mixture_log_prob
 
 

@@ -28,7 +28,7 @@ from ..model import Model, Prior
 from ..simulations import Simulations, as_series, like_series
 from ..training import (
     Settings,
-    num_raced,
+    num_sharing,
     shared_held_out,
 )
 from .posterior import Posterior, check_count
@@ -251,7 +251,8 @@ def _scores(
 ) -> dict[str, float]:
     """Return the mean log-density of held-out theta under each of the choices."""
     network = posterior.network
-    judges = num_raced(len(held_out), len(network.members))
+    settings = Settings(**posterior.record.settings)
+    judges = min(num_sharing(len(held_out), settings), len(network.members))
     judge = Posterior(
         replace(network, members=network.members[:judges], _programs={}),
         posterior.reference,

@@ -9,7 +9,7 @@ from .settings import (
     candidate_settings,
     default_settings,
     fast_settings,
-    num_raced,
+    num_sharing,
 )
 from .staged import train_staged
 from .surrogate import Surrogate, fit_surrogate
@@ -29,7 +29,7 @@ __all__ = [
     "forget_checkpoints",
     "is_staged",
     "npe_loss",
-    "num_raced",
+    "num_sharing",
     "race",
     "shared_held_out",
     "train_ensemble",
