@@ -181,8 +181,7 @@ def _num_rounds(study: Study, posterior: Posterior | None) -> int:
     """
     rounds = study.rounds if posterior is None else posterior.record.num_rounds
     if rounds > 1:
-        fields = study.model.targets.fields
-        study.model.check_restricted([field.name for field in fields])
+        study.model.check_restricted(study.model.targets)
     return rounds
 
 

@@ -39,7 +39,9 @@ def test_an_exact_posterior_is_trusted(model):
 
 
 @pytest.mark.stat
-def test_an_error_near_the_observation_alone_is_found(model):
+@pytest.mark.parametrize("asked", ["model", "derived"])
+def test_an_error_near_the_observation_alone_is_found(asked, request):
+    model = request.getfixturevalue(asked)
     verdict = validate_at(narrow_above(), model, X_OBS, num_samples=64)
     assert verdict.verdict != "trusted"
     assert any("too narrow" in check.message for check in verdict.checks)
@@ -82,13 +84,6 @@ def test_a_derived_target_is_judged_in_the_cut_prior(derived):
     assert stats.kstest(theta, stats.truncnorm(*ends).cdf).pvalue > 1e-4
     verdict = validate_at(Gaussian(), derived, X_OBS, num_samples=64)
     assert verdict.verdict == "trusted", verdict.to_dict()
-
-
-@pytest.mark.stat
-def test_an_error_near_the_observation_is_found_for_a_derived_target(derived):
-    verdict = validate_at(narrow_above(), derived, X_OBS, num_samples=64)
-    assert verdict.verdict != "trusted"
-    assert any("too narrow" in check.message for check in verdict.checks)
 
 
 class Elsewhere(Widened):

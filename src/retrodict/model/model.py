@@ -174,11 +174,9 @@ class Model:
         Raises:
             ModelError: As :meth:`check_restricted`.
         """
-        names = [field.name for field in region.space.fields]
-        self.check_restricted(names)
-        derive = {
-            name: self.derive[name].function for name in names if name in self.derive
-        }
+        self.check_restricted(region.space)
+        names = {field.name for field in region.space.fields} & set(self.derive)
+        derive = {name: self.derive[name].function for name in sorted(names)}
         if not derive:
             return self.with_prior(self.prior.restricted(region))
 
@@ -187,11 +185,11 @@ class Model:
 
         return self.with_prior(self.prior.restricted(region, complete))
 
-    def check_restricted(self, names: Sequence[str]) -> None:
+    def check_restricted(self, space: Space) -> None:
         """Refuse to cut the prior to a region of some quantities.
 
         Args:
-            names: The quantities.
+            space: The quantities.
 
         Raises:
             ModelError: If the prior is cut already; or if Python computes one of the
@@ -202,7 +200,7 @@ class Model:
                 "prior: Expected a whole one to cut; got one that is cut to "
                 f"{self.prior.region.describe()}. Narrow the distributions themselves."
             )
-        derived = [name for name in names if name in self.derive]
+        derived = [f.name for f in space.fields if f.name in self.derive]
         if derived and self._is_python:
             raise ModelError(
                 "infer: Expected sampled parameters or, with a JAX simulator, derived "

@@ -101,7 +101,7 @@ def simulate_in_rounds(
             not known and the posterior fills less than a thousandth of the prior.
     """
     check_fits(posterior, model)
-    model.check_restricted([field.name for field in model.targets.fields])
+    model.check_restricted(model.targets)
     key = stream_key(check_seed(seed), "rounds")
     pool = [] if simulations is None else [simulations]
     answer: Posterior | Restricted = posterior

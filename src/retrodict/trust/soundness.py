@@ -35,45 +35,40 @@ def draws_check(num_unusable: int, num_rows: int) -> Check:
 
 def simulations_check(num_failed: int, num_simulated: int) -> Check:
     """Count the test simulations that failed: no posterior speaks of those."""
-    share = num_failed / max(num_simulated, 1)
-    warns = share > thresholds.FAILED_SIMULATIONS_WARN
-    return Check(
-        code="simulations-succeed",
-        status="warn" if warns else "pass",
-        value=share,
-        threshold=thresholds.FAILED_SIMULATIONS_WARN,
-        message=(
-            f"{num_failed} of {num_simulated} test simulations failed and were left "
-            f"out (threshold {words.percent(thresholds.FAILED_SIMULATIONS_WARN)})."
-        ),
-        remedy=(
-            "The posterior is conditional on the simulator succeeding. Mend the "
-            "simulator or restrict the prior to where it works."
-            if warns
-            else ""
-        ),
+    return _left_out(
+        "simulations-succeed",
+        num_failed / max(num_simulated, 1),
+        thresholds.FAILED_SIMULATIONS_WARN,
+        f"{num_failed} of {num_simulated} test simulations failed and were left out",
+        "The posterior is conditional on the simulator succeeding. Mend the "
+        "simulator or restrict the prior to where it works.",
     )
 
 
 def reach_check(num_left_out: int, num_simulated: int) -> Check:
     """Count the test simulations of a cut prior whose posterior lies outside it."""
-    share = num_left_out / max(num_simulated, 1)
-    warns = share > thresholds.OUT_OF_REACH_WARN
+    return _left_out(
+        "posterior-reaches",
+        num_left_out / max(num_simulated, 1),
+        thresholds.OUT_OF_REACH_WARN,
+        f"For {num_left_out} of {num_simulated} simulations like x_obs nearly all of "
+        "the posterior lies where no truth does, and they were left out",
+        "Calibration is judged on the others alone. The posterior is wrong for those "
+        "left out, or there are many targets: infer fewer at a time. "
+        + words.MORE_SIMULATIONS,
+    )
+
+
+def _left_out(
+    code: str, share: float, threshold: float, message: str, remedy: str
+) -> Check:
+    """Warn where more than a share of the test simulations does not count."""
+    warns = share > threshold
     return Check(
-        code="posterior-reaches",
+        code=code,
         status="warn" if warns else "pass",
         value=share,
-        threshold=thresholds.OUT_OF_REACH_WARN,
-        message=(
-            f"For {num_left_out} of {num_simulated} simulations like x_obs nearly all "
-            "of the posterior lies where no truth does, and they were left out "
-            f"(threshold {words.percent(thresholds.OUT_OF_REACH_WARN)})."
-        ),
-        remedy=(
-            "Calibration is judged on the others alone. The posterior is wrong for "
-            "those left out, or there are many targets: infer fewer at a time. "
-            + words.MORE_SIMULATIONS
-            if warns
-            else ""
-        ),
+        threshold=threshold,
+        message=f"{message} (threshold {words.percent(threshold)}).",
+        remedy=remedy if warns else "",
     )

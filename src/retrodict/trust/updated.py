@@ -161,7 +161,8 @@ def replicates(
 
 
 def _region(key: PRNGKeyArray, pool: np.ndarray, model: Model) -> Region:
-    model.check_restricted([field.name for field in model.targets.fields])
+    """Return the part of the prior that the cut prior keeps."""
+    model.check_restricted(model.targets)
     region = ellipsoids(key, pool, model, level=LEVEL, margin=1.0)
     if region.mass < LEAST_MASS:
         raise ModelError(
