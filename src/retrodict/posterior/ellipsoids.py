@@ -28,6 +28,7 @@ MARGIN = 1.2  # of their radius
 NUM_POINTS = 20_000  # behind the mass of a region
 SELDOM = 0.05  # mass below which the prior itself is not worth drawing from
 NUM_BLOCKS = 50  # of as many draws of the prior, where it must be drawn from
+ENOUGH = 2000 / NUM_POINTS  # hits, in parts of a block: a mass good to 2 %
 HEADROOM = 0.05  # above the largest log-density among the points, nats
 
 
@@ -122,9 +123,7 @@ def _with_mass(
         return replace(region, mass=hits)
     prior = model.target_prior()
     if prior is None:
-        blocks = jr.split(key_balls, NUM_BLOCKS)
-        mass = float(np.mean([_hits(block, region, model) for block in blocks]))
-        return replace(region, mass=mass)
+        return replace(region, mass=_rejected(key_balls, region, model))
     with jax.enable_x64(True):
         points = jax.jit(jax.vmap(balls.draw))(jr.split(key_balls, NUM_POINTS))
         density = jax.jit(jax.vmap(prior.unconstrained_log_density))
@@ -142,3 +141,13 @@ def _hits(key: Key[Array, ""], region: Region, model: Model) -> float:
     theta = model.prior.sample(key, NUM_POINTS)
     targets = model.flatten({**theta, **model.derived(theta)})
     return float(region.contains(targets).mean())
+
+
+def _rejected(key: Key[Array, ""], region: Region, model: Model) -> float:
+    """Return the mass by blocks of draws of the prior, until enough have hit."""
+    hits = 0.0
+    for number in range(NUM_BLOCKS):
+        hits += _hits(jr.fold_in(key, number), region, model)
+        if hits >= ENOUGH:
+            return hits / (number + 1)
+    return hits / NUM_BLOCKS
