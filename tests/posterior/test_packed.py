@@ -1,5 +1,7 @@
 """Training on files mapped into memory gives the bits of training in memory."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,19 +15,10 @@ from retrodict.posterior import packed
 from retrodict.simulations import dataset, join
 from retrodict.training import loop
 from retrodict.training.rows import Rows
+from trainings import SMALL
 
 
-SETTINGS = rd.Settings(
-    num_members=2,
-    num_layers=1,
-    num_bins=4,
-    flow_width=8,
-    embedding_width=16,
-    context_dim=8,
-    num_blocks=1,
-    epochs=3,
-    batch_size=32,
-)
+SETTINGS = replace(SMALL, num_members=2, epochs=3)
 
 
 def simulator(key, theta):
