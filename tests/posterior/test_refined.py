@@ -7,9 +7,10 @@ import jax.random as jr
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 import retrodict as rd
+from retrodict.posterior.refined import best_weight
 
 from .conftest import LINEAR_SETTINGS, Exact, linear_model, typical_xs
 
@@ -27,13 +28,13 @@ def refined():
 
 
 def test_a_poor_posterior_is_corrected(refined):
-    assert refined.choice in ("refined", "mixture")
+    assert refined.weight > 0.5
     assert refined.scores["refined"] > refined.scores["q"] + 0.05
 
 
 def test_refined_draws_have_the_exact_moments(refined):
     """Within .25 sd and 20 %: 600 simulations teach the likelihood."""
-    always = dataclasses.replace(refined, choice="refined")
+    always = dataclasses.replace(refined, weight=1.0)
     x = typical_xs(2)
     draws = always.sample(jr.key(0), x, 4000)
     exact = Exact()
@@ -46,7 +47,7 @@ def test_refined_draws_have_the_exact_moments(refined):
 
 def test_the_refined_density_is_normalized(refined):
     """Importance sampling from the exact posterior: the mean of r / p is one."""
-    always = dataclasses.replace(refined, choice="refined")
+    always = dataclasses.replace(refined, weight=1.0)
     exact, x = Exact(), typical_xs(1)
     rng = np.random.default_rng(0)
     mean, covariance = exact.mean(x[0]), exact.covariance * 1.5
@@ -54,6 +55,34 @@ def test_the_refined_density_is_normalized(refined):
     log_p = multivariate_normal(mean, covariance).logpdf(theta)
     ratio = np.exp(always.log_prob(theta[None], x)[0] - log_p)
     assert abs(ratio.mean() - 1) < 0.1
+
+
+def test_a_mixture_gets_the_weight_of_each_part():
+    """Draws of .7 N(0, 1) + .3 N(3, 1): within .05, the standard error being .012."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=4000) + 3 * (rng.uniform(size=4000) < 0.3)
+    weight = best_weight(norm.logpdf(values), norm.logpdf(values, 3))
+    assert abs(weight - 0.3) < 0.05
+
+
+def test_a_density_that_is_never_better_gets_no_weight():
+    log_q = np.random.default_rng(0).normal(size=50)
+    assert best_weight(log_q, log_q - 1) == 0
+    assert best_weight(log_q - 1, log_q) == 1
+
+
+def test_a_mixture_is_drawn_as_its_density_says(refined):
+    """The share of draws beyond the refined median: of 4000, within 4 sds (.032)."""
+    x = typical_xs(1)
+    parts = [dataclasses.replace(refined, weight=w) for w in (0.0, 1.0, 0.3)]
+    plain, full, mixed = (p.sample(jr.key(1), x, 4000)[0, :, 0] for p in parts)
+    beyond = [(draws > np.median(full)).mean() for draws in (plain, full, mixed)]
+    assert abs(beyond[2] - (0.7 * beyond[0] + 0.3 * beyond[1])) < 0.032
+    theta = full[:9, None] * np.ones((1, 9, refined.posterior.network.space.dim))
+    densities = [np.exp(p.log_prob(theta, x)) for p in parts]
+    np.testing.assert_allclose(
+        densities[2], 0.7 * densities[0] + 0.3 * densities[1], rtol=1e-5
+    )
 
 
 def test_effective_sample_size_is_a_fraction(refined):

@@ -173,7 +173,7 @@ def test_a_likelihood_weighs_the_draws_of_a_poor_network():
     poor = rd.fit(simulations, settings=short)
     found = refined_in_region(poor, simulations, x_obs)
     assert isinstance(found, Refined)
-    assert found.choice == "refined"
+    assert found.weight == 1
     draws = found.sample(jr.key(0), x_obs[None], 4000)[0]
     exact = Exact()
     sd = np.sqrt(np.diag(exact.covariance))

@@ -2,13 +2,15 @@ r"""Refinement: weigh draws of a posterior by a learned likelihood.
 
 The refined density is :math:`r(\theta|x) = p(\theta)\,\ell(x|\theta) / Z(x)` with a
 likelihood learned from the same simulations; q proposes, importance weights
-:math:`w = p\,\ell / q` resample, and their mean estimates :math:`Z(x)`. Whether q, r or
-their equal mixture is used is decided by the log-density of theta at simulations that
-neither was trained on.
+:math:`w = p\,\ell / q` resample, and their mean estimates :math:`Z(x)`. The answer is
+the mixture of q and r whose log-density of theta is highest at simulations that neither
+was trained on: q alone, r alone, or something between.
 
 Source: Papamakarios, Sterratt, Murray (2019), arXiv:1805.07226 (learned likelihood);
-Dax et al. (2023), arXiv:2210.05686 (importance sampling with an amortized posterior).
-Deviations from the source: resampling instead of weighted draws; the choice.
+Dax et al. (2023), arXiv:2210.05686 (importance sampling with an amortized posterior);
+Smyth, Wolpert (1999), Linearly combining density estimators via stacking, Machine
+Learning 36, 59 (the weight). Deviations from the source: resampling instead of weighted
+draws; one held-out part instead of cross-validation.
 """
 
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from typing import Any
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
+from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from .._core.errors import DataError, ModelError
@@ -52,14 +55,16 @@ class Refined:
         posterior: The posterior q, which proposes.
         likelihood: The learned likelihood.
         prior: The prior.
-        choice: What is sampled: ``"q"``, ``"refined"`` or ``"mixture"``.
-        scores: Mean held-out log-density of each of the three, in nats.
+        weight: Of the refined density in what is sampled, a mixture of it and q; 0 is q
+            alone, 1 the refined density alone.
+        scores: Mean held-out log-density of ``"q"``, of ``"refined"`` and of the
+            ``"mixture"`` of that weight, in nats.
     """
 
     posterior: Posterior
     likelihood: Likelihood
     prior: Prior
-    choice: str
+    weight: float
     scores: Mapping[str, float]
 
     @property
@@ -89,7 +94,7 @@ class Refined:
         check_count(num_samples)
         key_plain, key_draws, key_pick = jr.split(key, 3)
         plain = self.posterior.sample(key_plain, xs, num_samples)
-        if self.choice == "q":
+        if self.weight == 0:
             return plain
         rng = numpy_generator(key_pick)
         wanted = max(OVERSAMPLING * num_samples, NUM_PROPOSALS)
@@ -99,10 +104,8 @@ class Refined:
             for row in np.flatnonzero(usable[rows]):
                 chosen = resample(rng, log_w[row], num_samples)
                 out[rows.start + row] = theta[row][chosen]
-        if self.choice == "mixture":
-            keep = rng.uniform(size=out.shape[:2]) < 0.5
-            out = np.where(keep[..., None], plain, out)
-        return out
+        picked = rng.uniform(size=out.shape[:2]) < self.weight
+        return np.where(picked[..., None], out, plain)
 
     def log_prob(
         self, theta: Any, xs: Any
@@ -113,7 +116,7 @@ class Refined:
             theta: ``(num_observations, num_samples, theta_dim)``.
             xs: Observations, as in :meth:`sample`.
         """
-        return self.densities(theta, xs)[self.choice]
+        return _mixture(*self.densities(theta, xs), self.weight)
 
     def usable(self, xs: Any) -> Bool[np.ndarray, " num_observations"]:
         """Say where q proposes well enough; elsewhere q itself is the answer.
@@ -139,10 +142,15 @@ class Refined:
         proposals = self._weighted(key, xs, num_proposals)
         return np.concatenate([efficiency(log_w) for _, _, log_w in proposals])
 
-    def densities(self, theta: Any, xs: Any) -> dict[str, Any]:
-        """Return the log-density under q, refined and mixture, each ``(n, s)``.
+    def densities(
+        self, theta: Any, xs: Any
+    ) -> tuple[
+        Float[np.ndarray, "num_observations num_samples"],
+        Float[np.ndarray, "num_observations num_samples"],
+    ]:
+        """Return the log-density under q and under the refined posterior, in nats.
 
-        Where q proposes too badly all three are q.
+        Where q proposes too badly both are q.
 
         Args:
             theta: ``(num_observations, num_samples, theta_dim)``.
@@ -156,8 +164,7 @@ class Refined:
             good = (efficiency(log_w) >= MIN_EFFICIENCY)[:, None]
             weighed = log_joint[rows] - log_z[:, None]
             refined[rows] = np.where(good, weighed, log_q[rows])
-        mixture = np.logaddexp(log_q, refined) - np.log(2)
-        return {"q": log_q, "refined": refined, "mixture": mixture}
+        return log_q, refined
 
     @property
     def _key(self) -> Key[Array, ""]:
@@ -237,34 +244,61 @@ def refine_by_likelihood(
     likelihood = learn_likelihood(
         jr.fold_in(key, 3), pairs, held_out, settings, num_members=NUM_LEARNED
     )
-    scores = _scores(posterior, likelihood, good, held_out, num_judged)
-    choice = max(scores, key=lambda name: scores[name])
-    return Refined(posterior, likelihood, model.prior, choice, MappingProxyType(scores))
+    judged = held_out[:num_judged]
+    log_q, refined = _judged(posterior, likelihood, good, judged, len(held_out))
+    weight = best_weight(log_q, refined)
+    each = {"q": 0.0, "refined": 1.0, "mixture": weight}
+    scores = {n: float(_mixture(log_q, refined, w).mean()) for n, w in each.items()}
+    return Refined(posterior, likelihood, model.prior, weight, MappingProxyType(scores))
 
 
-def _scores(
+def best_weight(
+    log_q: Float[np.ndarray, " n"], refined: Float[np.ndarray, " n"]
+) -> float:
+    """Return the weight of the second density whose mixture is likeliest.
+
+    Args:
+        log_q: Log-density of held-out points under the first.
+        refined: Under the second.
+    """
+
+    def loss(weight: float) -> float:
+        return -float(_mixture(log_q, refined, weight).mean())
+
+    inside = minimize_scalar(loss, bounds=(0, 1), method="bounded").x
+    return min((0.0, 1.0, float(inside)), key=loss)
+
+
+def _mixture(log_q: np.ndarray, refined: np.ndarray, weight: float) -> np.ndarray:
+    with np.errstate(divide="ignore"):  # a part without weight
+        return np.logaddexp(log_q + np.log1p(-weight), refined + np.log(weight))
+
+
+def _judged(
     posterior: Posterior,
     likelihood: Likelihood,
     good: Simulations,
-    held_out: np.ndarray,
-    num_judged: int,
-) -> dict[str, float]:
-    """Return the mean log-density of held-out theta under each of the choices."""
+    judged: np.ndarray,
+    num_held_out: int,
+) -> tuple[Float[np.ndarray, " judged"], Float[np.ndarray, " judged"]]:
+    """Return the log-density of held-out theta under q and refined.
+
+    Members of the ensemble that were trained on the rows are left out of q.
+    """
     network = posterior.network
     settings = Settings(**posterior.record.settings)
-    judges = min(num_sharing(len(held_out), settings), len(network.members))
+    judges = min(num_sharing(num_held_out, settings), len(network.members))
     judge = Posterior(
         replace(network, members=network.members[:judges], _programs={}),
         posterior.reference,
         posterior.record,
         posterior.preview,
     )
-    judged = held_out[:num_judged]
     rows = {k: np.asarray(v)[judged] for k, v in as_series(good.x).items()}
     xs = next(iter(rows.values())) if network.x_spec.single else rows
-    trial = Refined(judge, likelihood, good.model.prior, "refined", {})
-    found = trial.densities(good.targets[judged][:, None], xs)
-    return {name: float(values.mean()) for name, values in found.items()}
+    trial = Refined(judge, likelihood, good.model.prior, 1.0, {})
+    log_q, refined = trial.densities(good.targets[judged][:, None], xs)
+    return log_q[:, 0], refined[:, 0]
 
 
 def can_refine(simulations: Simulations) -> bool:

@@ -167,7 +167,7 @@ def refined_in_region(
     better = found.scores["refined"] > found.scores["q"]
     if not (better and found.usable(one_row(x_obs)).all()):
         return posterior
-    return replace(found, choice="refined")
+    return replace(found, weight=1.0)
 
 
 def can_weigh(simulations: Simulations) -> bool:

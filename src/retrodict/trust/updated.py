@@ -113,7 +113,7 @@ class Updated:
         flat = np.asarray(theta, np.float64).reshape(-1, theta.shape[-1])
         log_prior = self.prior.log_prob(self.prior.space.unflatten(flat))
         asked = self.posterior
-        if isinstance(asked, Refined) and asked.choice == "refined":
+        if isinstance(asked, Refined) and asked.weight == 1:
             log_q = asked.log_joint(theta, xs)  # without its constant, at less cost
         else:
             log_q = asked.log_prob(theta, xs)
