@@ -1,14 +1,16 @@
 """One network against a distribution over networks, from 200 simulations.
 
-A single network as its training leaves it, without the base that `fit` widens
-afterwards, and `weight_posterior` of the same settings and simulations. Coverage of
-90 % regions of highest density on 500 fresh simulations (standard error 1.3 to 1.9
-points). Laplace and SWAG (measured on the first model alone) widen around one network,
-trained on three quarters of the simulations; it is the ensemble that is held to the
-bound. Epistemic width: rms over parameters of its sd divided by the prior's, of
-ensembles of four. The ensemble's design was chosen on seed 0, after two that covered 82
-and 83 % of slcp; seeds 7 to 9 were looked at for nothing else. How far a single network
-falls short depends much on the seed.
+A single network that starts at random weights, as most do, without the base that `fit`
+widens afterwards, and `weight_posterior` of the same settings and simulations. One that
+starts at a linear regression, as those of `fit` do, is reported beside it: for the first
+model that is the answer already. Coverage of 90 % regions of highest density on 500
+fresh simulations (standard error 1.3 to 1.9 points). Laplace and SWAG (measured on the
+first model alone) widen around one network, trained on three quarters of the
+simulations; it is the ensemble that is held to the bound. Epistemic width: rms over
+parameters of its sd divided by the prior's, of ensembles of four. The ensemble's design
+was chosen on seed 0, after two that covered 82 and 83 % of slcp; seeds 20 to 31 were
+looked at for nothing else. How far a single network falls short depends much on the
+seed.
 """
 
 import dataclasses
@@ -26,12 +28,16 @@ from retrodict.trust import Ensemble, Laplace, Swag, uncertainty, weight_posteri
 
 
 NUM, NUM_TEST = 200, 500
-FRESH = (7, 8, 9)
+FRESH = range(20, 32)
 MODELS = {
     "linear": ("linear-Gaussian", linear()),
     "slcp": ("slcp", load_task("slcp").model),
 }
 ENSEMBLE = Ensemble(20)
+ALIKE = {
+    "started at a regression": {"linear_start": True},
+    "as `fit` leaves it": {"linear_start": True, "fit_base_scale": True},
+}
 OTHERS = {"Laplace": Laplace(), "SWAG": Swag()}
 
 
@@ -55,10 +61,10 @@ def measure(repetitions, part):
         if seed == FRESH[0]:
             found, score = coverage(weight_posterior(single, train, ENSEMBLE), test)
             yield _ensemble_row(f"{name}, fresh seed {seed}", found, score)
-    told = ", ".join(f"{share:.1%}" for share in shares)
     mean = float(np.mean(shares))
+    told = f"{mean:.1%} ({min(shares):.1%} to {max(shares):.1%})"
     claim = f"{name}: single networks of {len(FRESH)} fresh seeds cover, on average"
-    yield Row(claim, f"{mean:.1%} ({told})", "< 80%", mean < 0.8)
+    yield Row(claim, told, "< 80%", mean < 0.8)
     yield from _design_seed(name, model, methods=part == "linear")
     if part == "linear":
         widths = {num: epistemic(model, num) for num in (200, 800, 3200)}
@@ -75,9 +81,10 @@ def _design_seed(name, model, *, methods):
     alone, score = coverage(single, test)
     text = f"{alone:.1%} (score {score:.2f} nats)"
     yield Row(f"{title}: a single network covers", text, "reported", True)
-    alone, score = coverage(trained(train, 0, fit_base_scale=True), test)
-    text = f"{alone:.1%} (score {score:.2f} nats)"
-    yield Row(f"{title}: with its base fitted it covers", text, "reported", True)
+    for words, changes in ALIKE.items():
+        alone, score = coverage(trained(train, 0, **changes), test)
+        text = f"{alone:.1%} (score {score:.2f} nats)"
+        yield Row(f"{title}: {words} it covers", text, "reported", True)
     found, score = coverage(weight_posterior(single, train, ENSEMBLE), test)
     yield _ensemble_row(title, found, score)
     for word, method in OTHERS.items() if methods else ():
@@ -96,10 +103,11 @@ def data(model, seed):
     return rd.simulate(model, NUM, seed=seed), test
 
 
-def trained(train, seed, *, fit_base_scale=False):
+def trained(train, seed, **changes):
     dim = train.model.targets.dim
     settings = default_settings(len(train), dim, num_members=1)
-    settings = dataclasses.replace(settings, fit_base_scale=fit_base_scale)
+    plain = {"linear_start": False, "fit_base_scale": False}
+    settings = dataclasses.replace(settings, **(plain | changes))
     return rd.fit(train, seed=seed, settings=settings)
 
 
