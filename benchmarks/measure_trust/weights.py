@@ -2,9 +2,9 @@
 
 A single network that starts at random weights, as most do, without the base that `fit`
 widens afterwards, and `weight_posterior` of the same settings and simulations. One that
-starts at a linear regression, as those of `fit` do, is reported beside it: for the first
-model that is the answer already. Coverage of 90 % regions of highest density on 500
-fresh simulations (standard error 1.3 to 1.9 points). Laplace and SWAG (measured on the
+starts at a linear regression, as those of `fit` do, is reported beside it: for the
+first model that is the answer already. Coverage of 90 % regions of highest density on
+500 fresh simulations (standard error 1.3 to 1.9 points). Laplace and SWAG (measured on the
 first model alone) widen around one network, trained on three quarters of the
 simulations; it is the ensemble that is held to the bound. Epistemic width: rms over
 parameters of its sd divided by the prior's, of ensembles of four. The ensemble's design
@@ -36,7 +36,7 @@ MODELS = {
 ENSEMBLE = Ensemble(20)
 ALIKE = {
     "started at a regression": {"linear_start": True},
-    "as `fit` leaves it": {"linear_start": True, "fit_base_scale": True},
+    "started there, its base fitted,": {"linear_start": True, "fit_base_scale": True},
 }
 OTHERS = {"Laplace": Laplace(), "SWAG": Swag()}
 
