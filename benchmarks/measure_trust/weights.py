@@ -4,8 +4,8 @@ A single network that starts at random weights, as most do, without the base tha
 widens afterwards, and `weight_posterior` of the same settings and simulations. One that
 starts at a linear regression, as those of `fit` do, is reported beside it: for the
 first model that is the answer already. Coverage of 90 % regions of highest density on
-500 fresh simulations (standard error 1.3 to 1.9 points). Laplace and SWAG (measured on the
-first model alone) widen around one network, trained on three quarters of the
+500 fresh simulations (standard error 1.3 to 1.9 points). Laplace and SWAG (measured on
+the first model alone) widen around one network, trained on three quarters of the
 simulations; it is the ensemble that is held to the bound. Epistemic width: rms over
 parameters of its sd divided by the prior's, of ensembles of four. The ensemble's design
 was chosen on seed 0, after two that covered 82 and 83 % of slcp; seeds 20 to 31 were
