@@ -184,6 +184,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.environ["XLA_FLAGS"] = ONE_THREAD
+    os.environ["RETRODICT_CACHE"] = "off"  # compile as on a fresh machine
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     main()
