@@ -2,17 +2,17 @@
 
     python benchmarks/training_profile.py [--task T]... [--budget N]
 
-One network with the settings of ``effort="fast"``, one pinned thread. Steps are timed
-within the compiled epoch; operations are those that the compiler counts in the program
-of one step. The two rates of products are of square matrices: of side 1024, which is
-what the machine can do, and of the batch's size, which is what a step is made of.
+The network of ``effort="fast"``, one pinned thread. A step is what the whole training
+took, by their number; loss and gradient are compiled as the training is. Operations are
+those that the compiler counts. The two rates of products are of square matrices: of
+side 1024, which is what the machine can do, and of the batch's size, which is what a
+step is made of.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
@@ -25,11 +25,11 @@ import numpy as np
 import retrodict as rd
 from retrodict.bench.tasks import load_task
 from retrodict.estimators import apply_scalers
+from retrodict.posterior.network import Network
 from retrodict.training.loss import training_loss
-from retrodict.training.member import Member, flatten
-from retrodict.training.program import Given, Plan, Recipe, given_of, init, run_epoch
+from retrodict.training.member import flatten
+from retrodict.training.program import compiler_options
 from retrodict.training.rows import rows_of
-from retrodict.training.settings import default_settings, fast_settings
 
 
 REPEATS = 7
@@ -41,19 +41,19 @@ class Profile(NamedTuple):
     """What one task's training costs.
 
     Attributes:
-        trace_s: Seconds until the epoch is a program for the compiler.
-        compile_s: Seconds of the compiler.
-        step_ms: Milliseconds of one step.
-        loss_ms: Of which the loss alone.
+        compile_s: Seconds to trace and compile, as the record of the training says.
+        train_s: Seconds of the whole training, validation included, likewise.
+        step_ms: Milliseconds of one of its steps.
+        loss_ms: The loss of a batch alone.
         gradient_ms: Loss and gradient together.
-        operations: Floating-point operations of one step, by the compiler's count.
-        rate: 1e9 operations per second of one step.
-        large: The same of products of large matrices.
+        operations: Floating-point operations of loss and gradient, by the compiler.
+        rate: 1e9 of these per second of a step.
+        large: 1e9 operations per second of products of large matrices.
         small: The same of products of matrices of the batch's size.
     """
 
-    trace_s: float
     compile_s: float
+    train_s: float
     step_ms: float
     loss_ms: float
     gradient_ms: float
@@ -64,89 +64,65 @@ class Profile(NamedTuple):
 
 
 def profile(task: str, budget: int) -> Profile:
-    """Measure the training of one network.
+    """Measure the training of one network, and its parts.
 
     Args:
         task: Name of a task of the benchmark.
         budget: Simulations.
     """
-    member, given, plan = prepared(task, budget)
-    epoch, trace_s, compile_s = compiled_epoch(member, given, plan)
-    loss, weights = loss_of(member, given), jnp.asarray(member.weights)
+    sims = rd.simulate(load_task(task).model, budget, seed=0)
+    posterior = rd.fit(sims, effort="fast")
+    record, batch = posterior.record, posterior.network.settings.batch_size
+    steps = int(budget * (1 - record.settings["validation_fraction"])) // batch
+    step_ms = 1e3 * record.train_s / (record.settings["epochs"] * steps)
+    loss, weights = loss_of(posterior.network, sims)
     gradient = jax.value_and_grad(loss)
-    per_step = 1e3 / len(plan.rows)
-    one = jax.jit(gradient).lower(weights, plan.rows[0]).compile()
+    order = np.random.default_rng(0).permutation(budget)[: steps * batch]
+    batches = order.reshape(steps, batch)
+    one = jax.jit(gradient).lower(weights, batches[0]).compile()
     operations = float(one.cost_analysis()["flops"])
-    state = init(member)
-    step_ms = per_step * seconds(lambda: epoch(state, plan, given))
+    parts = [seconds(over_batches(f, weights, batches)) for f in (loss, gradient)]
+    loss_ms, gradient_ms = (1e3 * part / steps for part in parts)
     return Profile(
-        trace_s=trace_s,
-        compile_s=compile_s,
+        compile_s=record.compile_s,
+        train_s=record.train_s,
         step_ms=step_ms,
-        loss_ms=per_step * seconds(partial(over_batches(loss, plan), weights)),
-        gradient_ms=per_step * seconds(partial(over_batches(gradient, plan), weights)),
+        loss_ms=loss_ms,
+        gradient_ms=gradient_ms,
         operations=operations,
         rate=operations / step_ms / 1e6,
         large=product_rate(LARGE),
-        small=product_rate(plan.rows.shape[1]),
+        small=product_rate(batch),
     )
 
 
-def prepared(task: str, budget: int) -> tuple[Member, Given, Plan]:
-    """Return a network as ``fit`` builds it, its data, and the steps of an epoch."""
-    sims = rd.simulate(load_task(task).model, budget, seed=0)
-    dim = sims.model.targets.unconstrained_dim
-    settings = fast_settings(default_settings(budget, dim, num_members=1), budget)
-    network = rd.fit(sims, settings=replace(settings, epochs=1)).network
+def loss_of(network: Network, sims: rd.Simulations) -> tuple[Callable[..., Any], Any]:
+    """Return the loss of a batch as a function of flat weights, and the weights."""
     value = network.scale.apply(network.space.unconstrain(sims.targets))
-    z = apply_scalers(network.scalers, {"x": np.asarray(sims.x)})
-    member = flatten(network.members[0])
-    given = given_of(
-        member, settings.weight_decay, rows_of(value.astype(np.float32), z)
-    )
-    order = np.random.default_rng(0).permutation(budget)
-    steps = budget // settings.batch_size
-    return (
-        member,
-        given,
-        Plan(
-            order[: steps * settings.batch_size].reshape(steps, -1),
-            np.full(steps, 1e-4, np.float32),
-            np.zeros(steps, np.uint32),
-        ),
-    )
-
-
-def compiled_epoch(
-    member: Member, given: Given, plan: Plan
-) -> tuple[Callable[..., Any], float, float]:
-    """Return the program of an epoch, and the seconds to trace and to compile it."""
-    recipe = Recipe(member.layout, clip_norm=5.0, brief=False)
-    begun = time.perf_counter()
-    lowered = jax.jit(partial(run_epoch, recipe)).lower(init(member), plan, given)
-    traced = time.perf_counter()
-    epoch = lowered.compile()
-    return epoch, traced - begun, time.perf_counter() - traced
-
-
-def loss_of(member: Member, given: Given) -> Callable[[Any, Any], Any]:
-    """Return the loss of a batch as a function of flat weights."""
+    x = apply_scalers(network.scalers, {"x": np.asarray(sims.x)})
+    rows, member = rows_of(value.astype(np.float32), x), flatten(network.members[0])
 
     def loss(weights: Any, index: Any) -> Any:
-        chosen = given.rows.take(index)
-        estimator = member.layout.build(weights, given.fixed)
+        chosen = rows.take(index)
+        estimator = member.layout.build(weights, member.fixed)
         return training_loss(jr.key(0), estimator, chosen.value, chosen.x)
 
-    return loss
+    return loss, jnp.asarray(member.weights)
 
 
-def over_batches(function: Callable[..., Any], plan: Plan) -> Callable[[Any], Any]:
+def over_batches(
+    function: Callable[..., Any], weights: Any, batches: np.ndarray
+) -> Callable[[], Any]:
     """Compile the sum of what a function returns for every batch, so none is unused."""
 
     def one(weights: Any, index: Any) -> Any:
         return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(function(weights, index)))
 
-    return jax.jit(lambda weights: jax.lax.map(partial(one, weights), plan.rows))
+    compiled = jax.jit(
+        lambda weights: jax.lax.map(partial(one, weights), batches),
+        compiler_options=compiler_options(brief=True),
+    )
+    return partial(compiled, weights)
 
 
 def product_rate(side: int) -> float:
@@ -170,7 +146,7 @@ def seconds(action: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    """Print one column a task."""
+    """Print one line a task."""
     parser = argparse.ArgumentParser(description="Profile the training of a network.")
     parser.add_argument("--task", action="append")
     parser.add_argument("--budget", type=int, default=10_000)

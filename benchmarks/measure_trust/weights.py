@@ -34,9 +34,9 @@ MODELS = {
     "slcp": ("slcp", load_task("slcp").model),
 }
 ENSEMBLE = Ensemble(20)
-ALIKE = {
-    "started at a regression": {"linear_start": True},
-    "started there, its base fitted,": {"linear_start": True, "fit_base_scale": True},
+OF_FIT = {
+    "a single network started at a regression": {"linear_start": True},
+    "the same with its base fitted": {"linear_start": True, "fit_base_scale": True},
 }
 OTHERS = {"Laplace": Laplace(), "SWAG": Swag()}
 
@@ -81,10 +81,10 @@ def _design_seed(name, model, *, methods):
     alone, score = coverage(single, test)
     text = f"{alone:.1%} (score {score:.2f} nats)"
     yield Row(f"{title}: a single network covers", text, "reported", True)
-    for words, changes in ALIKE.items():
+    for words, changes in OF_FIT.items():
         alone, score = coverage(trained(train, 0, **changes), test)
         text = f"{alone:.1%} (score {score:.2f} nats)"
-        yield Row(f"{title}: {words} it covers", text, "reported", True)
+        yield Row(f"{title}: {words} covers", text, "reported", True)
     found, score = coverage(weight_posterior(single, train, ENSEMBLE), test)
     yield _ensemble_row(title, found, score)
     for word, method in OTHERS.items() if methods else ():

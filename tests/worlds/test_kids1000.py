@@ -65,7 +65,7 @@ def test_components_keep_what_the_theory_moves():
     kept = found.directions[:4].T @ (found.directions[:4] @ white)
     np.testing.assert_allclose(kept, white, atol=1e-4 * np.abs(white).max())
     x = found.of(root @ (found.mean + 2 * found.directions[1]))
-    np.testing.assert_allclose(x, 2.0 * (np.arange(len(x)) == 1), atol=1e-6)  # float32
+    np.testing.assert_allclose(x, 2.0 * (np.arange(len(x)) == 1), atol=1e-9)
 
 
 def test_components_keep_what_moves_far_from_the_answer_only():

@@ -91,5 +91,5 @@ def test_a_block_is_its_rows(study, block):
     for index in range(3):
         row = {name: jax.numpy.asarray(value[index]) for name, value in rows.items()}
         for name, values in as_dict(simulate(keys[index], row)).items():
-            near = 1e-4 * np.abs(values).max()  # float32 sums that cancel
+            near = 5e-5 * np.abs(values).max()  # float32 sums that cancel: 2e-5 seen
             np.testing.assert_allclose(values, x[name][index], rtol=2e-3, atol=near)

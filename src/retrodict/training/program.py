@@ -135,7 +135,7 @@ def _compiled(name: str, recipe: Recipe, signature: tuple[Any, tuple[Any, ...]])
         validation = partial(_validation, recipe)
         lowered = jax.jit(validation).lower(*arguments)
     try:
-        return lowered.compile(compiler_options=_options(recipe.brief))
+        return lowered.compile(compiler_options=compiler_options(recipe.brief))
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" not in str(error):
             raise
@@ -146,7 +146,7 @@ def _validation(recipe: Recipe, vector: Array, rows: Rows, fixed: PyTree) -> Arr
     return row_losses(recipe.layout.build(vector, fixed), rows)
 
 
-def _options(brief: bool) -> dict[str, str | bool] | None:
+def compiler_options(brief: bool) -> dict[str, str | bool] | None:
     """Compile for less long on a CPU: higher levels made no step faster.
 
     Without fusion emitters what trains a flow of ten parameters compiles in 5.9 instead

@@ -190,7 +190,8 @@ def components(survey: Survey, theory: Theory, prior: Prior) -> Components:
     local = np.linalg.solve(root, _derivatives(theory, prior))
     near = np.linalg.svd(local, full_matrices=False)[0][:, :NUM_LOCAL].T
     rest = white - mean
-    rest = rest - rest @ near.T @ near
+    for _ in range(2):  # once leaves rounding, which shows where little is left
+        rest = rest - rest @ near.T @ near
     far = np.linalg.svd(rest, full_matrices=False)[2][: NUM_COMPONENTS - NUM_LOCAL]
     return Components(root, mean, np.concatenate([near, far]))
 
