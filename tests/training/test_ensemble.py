@@ -35,7 +35,9 @@ def trained():
 
 
 def test_a_compiler_without_our_options_compiles_without_them(monkeypatch):
-    monkeypatch.setattr(program, "_options", lambda brief: {"xla_of_old": brief})
+    monkeypatch.setattr(
+        program, "compiler_options", lambda brief: {"xla_of_old": brief}
+    )
     settings = dataclasses.replace(SMALL, num_members=1, epochs=1, num_layers=2)
     alone = train_ensemble(jr.key(0), *linear_data(), settings)
     assert np.isfinite(alone.validation).all()
