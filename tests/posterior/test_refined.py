@@ -7,10 +7,9 @@ import jax.random as jr
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import multivariate_normal
 
 import retrodict as rd
-from retrodict.posterior.refined import best_weight
 
 from .conftest import LINEAR_SETTINGS, Exact, linear_model, typical_xs
 
@@ -55,20 +54,6 @@ def test_the_refined_density_is_normalized(refined):
     log_p = multivariate_normal(mean, covariance).logpdf(theta)
     ratio = np.exp(always.log_prob(theta[None], x)[0] - log_p)
     assert abs(ratio.mean() - 1) < 0.1
-
-
-def test_a_mixture_gets_the_weight_of_each_part():
-    """Draws of .7 N(0, 1) + .3 N(3, 1): within .05, the standard error being .012."""
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=4000) + 3 * (rng.uniform(size=4000) < 0.3)
-    weight = best_weight(norm.logpdf(values), norm.logpdf(values, 3))
-    assert abs(weight - 0.3) < 0.05
-
-
-def test_a_density_that_is_never_better_gets_no_weight():
-    log_q = np.random.default_rng(0).normal(size=50)
-    assert best_weight(log_q, log_q - 1) == 0
-    assert best_weight(log_q - 1, log_q) == 1
 
 
 def test_a_mixture_is_drawn_as_its_density_says(refined):

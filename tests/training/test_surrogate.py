@@ -1,47 +1,120 @@
 """The learned likelihood, against the one that made the data."""
 
+from dataclasses import replace
+
 import jax.random as jr
 import numpy as np
 import pytest
 from scipy import stats
 
-from retrodict.training import fit_surrogate
+from retrodict.estimators import Cells, Columns
+from retrodict.training import Surrogate, fit_surrogate
+from trainings import SMALL
 
 
 NOISE = np.array([0.5, 0.1])
+TWISTED = np.array([[1.0, 0.9], [0.9, 1.0]])  # covariance
+
+
+def _value(count, seed):
+    rng = np.random.default_rng(seed)
+    return rng, rng.uniform(-1.7, 1.7, (count, 2)).astype(np.float32)
+
+
+def _moved(count, seed):
+    """x = theta + noise of two very different scales: the shape never changes."""
+    rng, value = _value(count, seed)
+    return value, value + NOISE * rng.standard_normal((count, 2))
+
+
+def _twisted(count, seed):
+    """Entries that depend on each other, given theta."""
+    rng, value = _value(count, seed)
+    return value, value + rng.multivariate_normal(np.zeros(2), TWISTED, count)
+
+
+def _rates(value):
+    return np.exp(1.0 + value @ np.array([[1.0, 0.5], [-1.0, 1.0]]))
+
+
+def _counted(count, seed):
+    rng, value = _value(count, seed)
+    return value, rng.poisson(_rates(value)).astype(float)
 
 
 @pytest.fixture(scope="module")
 def moved():
-    """x = theta + noise of two very different scales: the shape never changes."""
-    rng = np.random.default_rng(0)
-    value = rng.uniform(-1.7, 1.7, (2000, 2)).astype(np.float32)
-    x = value + NOISE * rng.standard_normal((2000, 2))
-    return value, x, fit_surrogate(jr.key(0), value, x, num_members=3)
+    return fit_surrogate(jr.key(0), *_moved(2000, 0), num_members=3)
+
+
+@pytest.fixture(scope="module")
+def counted():
+    return fit_surrogate(jr.key(0), *_counted(1500, 0), num_members=2)
+
+
+def _log_prob(surrogate, value, x):
+    return surrogate.log_prob(surrogate.coordinates(x), value)
 
 
 def test_its_density_is_near_that_of_the_simulator(moved):
     """2000 simulations: within .1 nats of the exact likelihood on fresh ones."""
-    _, _, surrogate = moved
-    rng = np.random.default_rng(1)
-    value = rng.uniform(-1.7, 1.7, (2000, 2)).astype(np.float32)
-    x = value + NOISE * rng.standard_normal((2000, 2))
-    coordinates, log_det = surrogate.columns.apply(x)
-    found = surrogate.log_prob(coordinates, value) + log_det
+    value, x = _moved(2000, 1)
     exact = stats.norm(value, NOISE).logpdf(x).sum(1)
-    assert 0.0 < (exact - found).mean() < 0.1
+    assert 0.0 < (exact - _log_prob(moved, value, x)).mean() < 0.1
 
 
 def test_its_draws_are_those_of_the_simulator(moved):
     """Standard errors at 4000 draws: 1.1 % of each scale, .016 of each mean."""
-    _, _, surrogate = moved
     value = np.tile(np.float32([[0.5, -1.0]]), (4000, 1))
-    drawn = surrogate.sample(jr.key(1), value)
+    drawn = moved.sample(jr.key(1), value)
     np.testing.assert_allclose(drawn.mean(0), [0.5, -1.0], atol=0.06)
     np.testing.assert_allclose(drawn.std(0), NOISE, rtol=0.12)
 
 
 def test_equal_keys_draw_equal_x(moved):
-    value, _, surrogate = moved
-    first, again = (surrogate.sample(jr.key(2), value) for _ in range(2))
+    value, _ = _moved(2000, 0)
+    first, again = (moved.sample(jr.key(2), value) for _ in range(2))
     np.testing.assert_array_equal(first, again)
+
+
+def test_counts_are_cells_and_have_probabilities(counted):
+    """1500 simulations: within .1 nats of the Poisson law on fresh ones.
+
+    A density of counts with uniform noise is .25 nats off.
+    """
+    assert any(isinstance(part.columns, Cells) for part in counted.parts)
+    value, x = _counted(2000, 1)
+    exact = stats.poisson(_rates(value)).logpmf(x).sum(1)
+    assert 0.0 < (exact - _log_prob(counted, value, x)).mean() < 0.1
+
+
+def test_counts_are_drawn_with_their_rates(counted):
+    value = np.tile(np.float32([[0.5, -0.5]]), (4000, 1))
+    drawn = counted.sample(jr.key(1), value)
+    assert (drawn == np.round(drawn)).all()
+    assert drawn.min() >= 0
+    np.testing.assert_allclose(drawn.mean(0), _rates(value[0]), rtol=0.12)
+
+
+def test_entries_that_depend_on_each_other_are_not_taken_for_independent():
+    settled = fit_surrogate(jr.key(0), *_twisted(1500, 0), num_members=1)
+    flow = [part for part in settled.parts if isinstance(part.columns, Columns)]
+    assert sum(part.weight for part in flow) > 0.9
+    value, x = _twisted(2000, 1)
+    law = stats.multivariate_normal(np.zeros(2), TWISTED)
+    assert (law.logpdf(x - value) - _log_prob(settled, value, x)).mean() < 0.15
+
+
+def test_two_parts_are_a_mixture():
+    """Draws and densities of two parts, each in its place and by its weight."""
+    value, x = _moved(400, 0)
+    one = fit_surrogate(jr.key(0), value, x, SMALL, num_members=1).parts[0]
+    other = fit_surrogate(jr.key(1), value, 5 + x, SMALL, num_members=1)
+    other = other.parts[0]
+    both = Surrogate((replace(one, weight=0.25), replace(other, weight=0.75)), 0.0, 0.0)
+    each = [part.log_prob(part.coordinates(x), value) for part in (one, other)]
+    expected = np.logaddexp(np.log(0.25) + each[0], np.log(0.75) + each[1])
+    np.testing.assert_allclose(_log_prob(both, value, x), expected, rtol=1e-6)
+    rows = np.zeros((4000, 2), np.float32)
+    near = (both.sample(jr.key(3), rows).mean(1) < 2.5).mean()
+    assert abs(near - 0.25) < 0.03  # four standard errors

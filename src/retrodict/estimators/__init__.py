@@ -9,15 +9,18 @@ from ._base import (
     trainable,
 )
 from .autoregressive import Autoregressive
+from .cells import Cells
 from .columns import Columns
 from .convolution import Convolution, Joined
 from .deep_set import DeepSet
 from .flow_matching import FlowMatching
+from .independent import Independent
 from .layered import AbstractLayeredFlow
 from .local_average import LocalAverage
 from .map_average import MapAverage
 from .mixture_density import MixtureDensity
 from .mlp import MLP
+from .plain import Plain
 from .recurrent import Recurrent
 from .set_transformer import SetTransformer
 from .spline_coupling import SplineCoupling
@@ -40,6 +43,7 @@ __all__ = [
     "AbstractLayeredFlow",
     "Affine",
     "Autoregressive",
+    "Cells",
     "ChannelScaler",
     "Columns",
     "Convolution",
@@ -47,11 +51,13 @@ __all__ = [
     "Estimator",
     "FlowMatching",
     "Frozen",
+    "Independent",
     "Joined",
     "LocalAverage",
     "MLP",
     "MapAverage",
     "MixtureDensity",
+    "Plain",
     "Recurrent",
     "SUMMARIES",
     "SetTransformer",

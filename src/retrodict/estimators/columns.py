@@ -58,6 +58,11 @@ class Columns:
         bare = cls(kinds, whole, center, Affine(np.zeros(len(low)), np.ones(len(low))))
         return cls(kinds, whole, center, Affine.fit(bare._bend(x + 0.5 * whole)[0]))
 
+    @property
+    def num_coordinates(self) -> int:
+        """How many coordinates a row has."""
+        return len(self.kinds)
+
     def apply(
         self,
         x: Float[np.ndarray, "n columns"],

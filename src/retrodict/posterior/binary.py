@@ -43,6 +43,10 @@ class BinaryLikelihood:
     compile_s: float = 0.0
     train_s: float = 0.0
 
+    def alternatives(self) -> tuple["BinaryLikelihood", ...]:
+        """Return itself: there is no other."""
+        return (self,)
+
     def sample(
         self, key: Key[Array, ""], value: Float[np.ndarray, "n dim"]
     ) -> Float[np.ndarray, "n entries"]:

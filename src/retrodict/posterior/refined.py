@@ -4,7 +4,8 @@ The refined density is :math:`r(\theta|x) = p(\theta)\,\ell(x|\theta) / Z(x)` wi
 likelihood learned from the same simulations; q proposes, importance weights
 :math:`w = p\,\ell / q` resample, and their mean estimates :math:`Z(x)`. The answer is
 the mixture of q and r whose log-density of theta is highest at simulations that neither
-was trained on: q alone, r alone, or something between.
+was trained on: q alone, r alone, or something between. Where the likelihood has several
+parts, each alone is tried too.
 
 Source: Papamakarios, Sterratt, Murray (2019), arXiv:1805.07226 (learned likelihood);
 Dax et al. (2023), arXiv:2210.05686 (importance sampling with an amortized posterior);
@@ -16,17 +17,17 @@ draws; one held-out part instead of cross-validation.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from .._core.errors import DataError, ModelError
 from .._core.resampling import efficiency, resample
 from .._core.seeds import numpy_generator, stream_key
+from .._core.stacking import best_weight, log_mixture
 from ..model import Model, Prior
 from ..simulations import Simulations, as_series, like_series
 from ..training import (
@@ -116,7 +117,7 @@ class Refined:
             theta: ``(num_observations, num_samples, theta_dim)``.
             xs: Observations, as in :meth:`sample`.
         """
-        return _mixture(*self.densities(theta, xs), self.weight)
+        return log_mixture(*self.densities(theta, xs), self.weight)
 
     def usable(self, xs: Any) -> Bool[np.ndarray, " num_observations"]:
         """Say where q proposes well enough; elsewhere q itself is the answer.
@@ -245,33 +246,24 @@ def refine_by_likelihood(
         jr.fold_in(key, 3), pairs, held_out, settings, num_members=NUM_LEARNED
     )
     judged = held_out[:num_judged]
-    log_q, refined = _judged(posterior, likelihood, good, judged, len(held_out))
-    weight = best_weight(log_q, refined)
+    count = len(held_out)
+    ways = [
+        _judged(posterior, one, good, judged, count)
+        for one in likelihood.alternatives()
+    ]
+    likelihood, log_q, refined, weight = max(ways, key=_score)
     each = {"q": 0.0, "refined": 1.0, "mixture": weight}
-    scores = {n: float(_mixture(log_q, refined, w).mean()) for n, w in each.items()}
+    scores = {n: float(log_mixture(log_q, refined, w).mean()) for n, w in each.items()}
     return Refined(posterior, likelihood, model.prior, weight, MappingProxyType(scores))
 
 
-def best_weight(
-    log_q: Float[np.ndarray, " n"], refined: Float[np.ndarray, " n"]
-) -> float:
-    """Return the weight of the second density whose mixture is likeliest.
+class _Way(NamedTuple):
+    """A likelihood, and what held-out theta are worth without and with it, in nats."""
 
-    Args:
-        log_q: Log-density of held-out points under the first.
-        refined: Under the second.
-    """
-
-    def loss(weight: float) -> float:
-        return -float(_mixture(log_q, refined, weight).mean())
-
-    inside = minimize_scalar(loss, bounds=(0, 1), method="bounded").x
-    return min((0.0, 1.0, float(inside)), key=loss)
-
-
-def _mixture(log_q: np.ndarray, refined: np.ndarray, weight: float) -> np.ndarray:
-    with np.errstate(divide="ignore"):  # a part without weight
-        return np.logaddexp(log_q + np.log1p(-weight), refined + np.log(weight))
+    likelihood: Likelihood
+    log_q: Float[np.ndarray, " judged"]
+    refined: Float[np.ndarray, " judged"]
+    weight: float
 
 
 def _judged(
@@ -280,8 +272,8 @@ def _judged(
     good: Simulations,
     judged: np.ndarray,
     num_held_out: int,
-) -> tuple[Float[np.ndarray, " judged"], Float[np.ndarray, " judged"]]:
-    """Return the log-density of held-out theta under q and refined.
+) -> _Way:
+    """Return the log-density of held-out theta under q and refined, and the weight.
 
     Members of the ensemble that were trained on the rows are left out of q.
     """
@@ -298,7 +290,12 @@ def _judged(
     xs = next(iter(rows.values())) if network.x_spec.single else rows
     trial = Refined(judge, likelihood, good.model.prior, 1.0, {})
     log_q, refined = trial.densities(good.targets[judged][:, None], xs)
-    return log_q[:, 0], refined[:, 0]
+    weight = best_weight(log_q[:, 0], refined[:, 0])
+    return _Way(likelihood, log_q[:, 0], refined[:, 0], weight)
+
+
+def _score(way: _Way) -> float:
+    return float(log_mixture(way.log_q, way.refined, way.weight).mean())
 
 
 def can_refine(simulations: Simulations) -> bool:

@@ -16,10 +16,12 @@ from ..estimators import (
     DeepSet,
     Estimator,
     FlowMatching,
+    Independent,
     Joined,
     LocalAverage,
     MapAverage,
     MixtureDensity,
+    Plain,
     Recurrent,
     SetTransformer,
     SplineCoupling,
@@ -109,8 +111,11 @@ def _perceptron(
     settings: Settings,
     columns: int,
     edges: np.ndarray | Array | None = None,
-) -> MLP:
+) -> MLP | Plain:
     """Build the embedding of vectors; edges of zeros are filled in later."""
+    if settings.density == "independent":
+        sizes = {"width": settings.embedding_width, "depth": settings.num_blocks}
+        return Plain(key, columns, **sizes)
     if edges is None:
         edges = np.zeros((columns, settings.feature_bins + 1), np.float32)
     return MLP(
@@ -168,6 +173,8 @@ def build_density(
         case "mixture_density":
             num = settings.num_components
             return MixtureDensity(key, dim, cond_dim, num_components=num, **shared)
+        case "independent":
+            return Independent(key, dim, cond_dim)
         case "flow_matching":
             return FlowMatching(key, dim, cond_dim, num_layers=layers, **shared)
         case "autoregressive" | "affine_autoregressive":

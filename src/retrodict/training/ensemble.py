@@ -9,9 +9,10 @@ steps, so nothing is gained by keeping them in step.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Event
 from typing import Any
 
@@ -74,6 +75,7 @@ class Race:
             sign of a posterior that is nearly linear and Gaussian, as networks start.
         score: Loss of the raced members' mixture on the rows that they all hold out.
         held_out: Those rows.
+        losses: Loss of that mixture on each of them.
         compile_s: Seconds spent compiling so far.
         train_s: Seconds spent training so far, compilation apart.
     """
@@ -87,6 +89,7 @@ class Race:
         self.settings, self._runs = winner
         self.short = is_short(winner.settings, candidates)
         self.score = winner.score(ensemble.num_raced)
+        self.losses = winner.losses(ensemble.num_raced)
         self.held_out = ensemble.split(0, 1).held_out
         self.train_s = time.perf_counter() - begun - self.compile_s
 
@@ -184,7 +187,6 @@ class _Ensemble:
             )
         self.edges = vector_edges(x, settings)
         self.structure = structure
-        self.start = start_at_regression(value, x)
         self.held_out = held_out
         self.num_held_out = (
             len(held_out)
@@ -193,6 +195,7 @@ class _Ensemble:
         )
         self.num_raced = num_raced(self.num_held_out, settings.num_members)
         self.rows = rows_of(value, x)
+        self._value, self._x = value, x
         keep = current_checkpoints()
         facts = np.asarray(jr.key_data(key)), value, x, settings, held_out
         self.kept = keep.open(*facts) if keep is not None else None
@@ -269,10 +272,14 @@ class _Ensemble:
             structure=self.structure,
         )
 
+    @cached_property
+    def _start(self) -> Callable[[Estimator], Estimator]:
+        return start_at_regression(self._value, self._x)
+
     def _member(self, job: Job) -> Member:
         network = self._drawn(job.number)
         if job.settings.linear_start:
-            network = self.start(network)
+            network = self._start(network)
         return flatten(network, job.settings.constant_shape)
 
     def _one(self, job: Job, bar: Progress, stop: Event) -> Run:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 from scipy.special import logsumexp
 
 from .loop import Run
@@ -35,9 +36,12 @@ class Entrant(NamedTuple):
 
     def score(self, count: int | None = None) -> float:
         """Return the mean loss of the mixture of the first members, or of all."""
+        return float(np.nan_to_num(self.losses(count).mean(), nan=np.inf))
+
+    def losses(self, count: int | None = None) -> Float[np.ndarray, " validation"]:
+        """Return the loss of each row under the mixture of the first members."""
         densities = -np.stack([r.losses.astype(np.float64) for r in self.runs[:count]])
-        each = np.asarray(logsumexp(densities, axis=0)) - np.log(len(densities))
-        return float(np.nan_to_num(-each.mean(), nan=np.inf))
+        return np.log(len(densities)) - np.asarray(logsumexp(densities, axis=0))
 
 
 @runtime_checkable
