@@ -10,6 +10,7 @@ from retrodict.estimators import (
     Convolution,
     Estimator,
     Joined,
+    Plain,
     SplineCoupling,
     trainable,
 )
@@ -42,14 +43,20 @@ def test_entries_of_any_size_embed_to_moderate_numbers(getkey):
     embeddings = (
         Convolution(getkey(), "y", (50, 1), out_dim=12),
         MLP(getkey(), _edges(50), width=16, context_dim=12),
+        Plain(getkey(), 50, width=16, depth=2),
     )
-    for embedding, item in zip(embeddings, (x, x[..., 0]), strict=True):
+    for embedding, item in zip(embeddings, (x, x[..., 0], x[..., 0]), strict=True):
         out = np.abs(jax.jit(jax.vmap(lambda v, e=embedding: e({"y": v})))(item))
         assert out[1].max() < 100 * out[0].max()
 
 
-def test_the_perceptron_embeds_all_series_in_the_order_of_their_names(getkey):
-    embedding = MLP(getkey(), _edges(5), width=16, context_dim=4)
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_perceptron_embeds_all_series_in_the_order_of_their_names(plain, getkey):
+    embedding = (
+        Plain(getkey(), 5, width=4, depth=2)
+        if plain
+        else MLP(getkey(), _edges(5), width=16, context_dim=4)
+    )
     a, b = jnp.arange(2.0), jnp.arange(3.0)
     out = embedding({"b": b, "a": a})
     assert out.shape == (embedding.out_dim,) == (9,)

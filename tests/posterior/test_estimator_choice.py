@@ -70,6 +70,13 @@ def _assert_same_after_loading(posterior, xs, path):
     assert again.network.x_spec == posterior.network.x_spec
 
 
+def test_a_density_of_x_is_refused():
+    simulations = rd.simulate(_bounded_model(), 40, seed=0)
+    settings = rd.Settings(density="independent", epochs=3, **SMALL)
+    with pytest.raises(ValueError, match=r"settings\.density: .* 'independent'"):
+        rd.fit(simulations, seed=0, settings=settings)
+
+
 @pytest.mark.parametrize("density", DENSITIES)
 def test_every_density_stays_in_the_support_and_is_saved_to_the_bit(density, tmp_path):
     simulations = rd.simulate(_bounded_model(), 400, seed=0)

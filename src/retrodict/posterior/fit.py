@@ -13,6 +13,7 @@ from ..estimators import Affine, fit_scalers
 from ..model import complete_structures
 from ..simulations import Simulations, as_series
 from ..training import (
+    DENSITIES,
     Settings,
     Trained,
     candidate_settings,
@@ -69,7 +70,8 @@ def fit(
 
     Raises:
         DataError: If more than 20 % of the simulations failed, or too few are left.
-        ValueError: If ``effort`` is neither of its two words.
+        ValueError: If ``effort`` is neither of its two words, or if ``settings`` have a
+            density of x.
         InterruptedRun: On Ctrl-C, with the training kept in ``checkpoint``. SIGTERM,
             unless the program handles it, ends the process likewise, with code 75.
 
@@ -80,6 +82,7 @@ def fit(
         ('mu[0]', 'mu[1]')
     """
     use_compilation_cache()
+    _check_density(settings)
     key = stream_key(check_seed(seed), "fit")
     good = simulations.ok()
     _check_usable(simulations)
@@ -124,6 +127,14 @@ def fit(
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}
     examples = (preview, good.targets[:8])
     return Posterior(network, reference, record, examples)
+
+
+def _check_density(settings: Settings | None) -> None:
+    if settings is not None and settings.density not in DENSITIES:
+        raise ValueError(
+            f"settings.density: Expected one of {list(DENSITIES)}; got "
+            f"{settings.density!r}, which is a density of x."
+        )
 
 
 def _candidates(

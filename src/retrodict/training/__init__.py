@@ -5,6 +5,7 @@ from .checkpoint import checkpointing, forget_checkpoints
 from .ensemble import Race, Trained, race, shared_held_out, train_ensemble
 from .loss import npe_loss
 from .settings import (
+    DENSITIES,
     Settings,
     candidate_settings,
     default_settings,
@@ -16,6 +17,7 @@ from .surrogate import Surrogate, fit_surrogate
 
 
 __all__ = [
+    "DENSITIES",
     "Race",
     "Settings",
     "Surrogate",

@@ -62,7 +62,8 @@ class Settings:
             ``"gru"`` or ``"transformer"``.
         density: Family of the conditional density: ``"spline_coupling"``,
             ``"autoregressive"``, ``"affine_autoregressive"``, ``"mixture_density"`` or
-            ``"flow_matching"``.
+            ``"flow_matching"``; ``"independent"`` is a density of x, for a learned
+            likelihood.
         num_components: Gaussians of a mixture density.
         embedding_epochs: Epochs in which one network first learns to embed series with
             more than one axis; all members are then trained on what it has learned to
