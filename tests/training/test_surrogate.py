@@ -80,7 +80,7 @@ def test_equal_keys_draw_equal_x(moved):
 def test_counts_are_cells_and_have_probabilities(counted):
     """1500 simulations: within .1 nats of the Poisson law on fresh ones.
 
-    A density of counts with uniform noise is .25 nats off.
+    A flow of counts with uniform noise is .41 nats off.
     """
     assert any(isinstance(part.columns, Cells) for part in counted.parts)
     value, x = _counted(2000, 1)
