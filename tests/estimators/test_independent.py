@@ -107,6 +107,16 @@ def test_cells_of_an_entry_fill_the_line(rows):
         np.testing.assert_array_equal(cells.undo(points)[1:, 0], every[1:, 0])
 
 
+def test_what_no_count_can_be_is_the_nearest(rows):
+    """An observation may hold a number that no simulation can."""
+    odd = rows[:1].copy()
+    odd[0, 0] = -3
+    zero = odd.copy()
+    zero[0, 0] = 0
+    cells = Cells.fit(rows)
+    np.testing.assert_array_equal(cells.apply(odd)[0], cells.apply(zero)[0])
+
+
 def test_the_determinant_is_that_of_the_entries_known_exactly(rows):
     cells = Cells.fit(rows)
     _, log_det = cells.apply(rows)

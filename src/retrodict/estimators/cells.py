@@ -59,11 +59,11 @@ class Cells:
         other entries.
 
         Args:
-            x: Rows of x.
+            x: Rows of x; where others had counts, a number below zero is a zero.
             rng: Draws the noise of other entries that are whole numbers.
         """
         exact, log_det = self.columns.apply(x[:, ~self.counts], rng)
-        count = x[:, self.counts].astype(np.float64)
+        count = np.maximum(x[:, self.counts].astype(np.float64), 0.0)
         high = self.scale.apply(_roots(count + 0.5))
         low = self.scale.apply(_roots(np.maximum(count - 0.5, 0.0)))
         lowest = count == 0

@@ -36,12 +36,13 @@ class Entrant(NamedTuple):
 
     def score(self, count: int | None = None) -> float:
         """Return the mean loss of the mixture of the first members, or of all."""
-        return float(np.nan_to_num(self.losses(count).mean(), nan=np.inf))
+        return float(self.losses(count).mean())
 
     def losses(self, count: int | None = None) -> Float[np.ndarray, " validation"]:
-        """Return the loss of each row under the mixture of the first members."""
+        """Return the loss of each row under the mixture; infinite if it is none."""
         densities = -np.stack([r.losses.astype(np.float64) for r in self.runs[:count]])
-        return np.log(len(densities)) - np.asarray(logsumexp(densities, axis=0))
+        each = np.log(len(densities)) - np.asarray(logsumexp(densities, axis=0))
+        return np.nan_to_num(each, nan=np.inf, posinf=np.inf)
 
 
 @runtime_checkable
