@@ -38,7 +38,7 @@ TOLERANCE = {"flow_matching": 1e-4}
 
 
 def test_every_density_is_under_the_laws():
-    """Independent entries may be cells: test_independent.py compares them with SciPy."""
+    """Independent entries may be cells; test_independent.py has laws for them."""
     concrete = {
         value
         for value in vars(retrodict.estimators).values()
