@@ -13,6 +13,7 @@ from jaxtyping import Float
 from ._core.atomic import write_atomic
 from ._core.errors import DataError, ModelError
 from ._core.progress import say, stopwatch
+from ._core.seconds import total_seconds
 from ._core.seeds import check_seed, stream_key
 from ._core.version import package_version
 from .diagnostics import c2st
@@ -268,8 +269,7 @@ def train_in_rounds(
         costs.append(answer.likelihood)
         key, row = stream_key(seed, "efficiency"), one_row(model.observed)
         rounds["efficiency"] = float(answer.effective_sample_size(key, row)[0])
-    seconds = {k: sum(getattr(c, k) for c in costs) for k in ("train_s", "compile_s")}
-    posterior.record = replace(posterior.record, rounds=rounds, **seconds)
+    posterior.record = replace(posterior.record, rounds=rounds, **total_seconds(costs))
     return answer
 
 

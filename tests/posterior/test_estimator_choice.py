@@ -9,7 +9,12 @@ import pytest
 from scipy import stats
 
 import retrodict as rd
-from retrodict.training.settings import DENSITIES, SERIES_EMBEDDINGS, SET_EMBEDDINGS
+from retrodict.training.settings import (
+    DENSITIES,
+    SERIES_EMBEDDINGS,
+    SET_EMBEDDINGS,
+    VECTOR_EMBEDDINGS,
+)
 
 
 SMALL = {
@@ -95,7 +100,8 @@ def test_every_density_stays_in_the_support_and_is_saved_to_the_bit(density, tmp
 def _structure_cases():
     sets = [("exchangeable", {"set_embedding": name}) for name in SET_EMBEDDINGS]
     series = [("series", {"series_embedding": name}) for name in SERIES_EMBEDDINGS]
-    return [*sets, *series, ("vector", {}), ("grid", {})]
+    vectors = [("vector", {"vector_embedding": name}) for name in VECTOR_EMBEDDINGS]
+    return [*sets, *series, *vectors, ("grid", {})]
 
 
 @pytest.mark.slow

@@ -56,6 +56,26 @@ def test_the_refined_density_is_normalized(refined):
     assert abs(ratio.mean() - 1) < 0.1
 
 
+def test_the_part_that_serves_held_out_theta_best_is_taken(monkeypatch):
+    """Of one moved by a sd of x, which has nearly all weight, and a learned one."""
+    simulations = rd.simulate(linear_model(), 600, seed=3)
+    posterior = rd.fit(simulations, seed=0, settings=LINEAR_SETTINGS)
+    likely = dataclasses.replace(LINEAR_SETTINGS, constant_shape=True)
+    right = rd.refine(posterior, simulations, settings=likely).likelihood
+    (part,) = right.parts
+    scale = part.columns.scale
+    moved = dataclasses.replace(scale, mean=scale.mean + scale.scale)
+    columns = dataclasses.replace(part.columns, scale=moved)
+    wrong = dataclasses.replace(part, columns=columns, weight=0.99)
+    both = (wrong, dataclasses.replace(part, weight=0.01))
+    monkeypatch.setattr(
+        "retrodict.posterior.refined.learn_likelihood",
+        lambda *_, **__: dataclasses.replace(right, parts=both),
+    )
+    found = rd.refine(posterior, simulations).likelihood
+    assert [one.columns is part.columns for one in found.parts] == [True]
+
+
 def test_a_mixture_is_drawn_as_its_density_says(refined):
     """The share of draws outside the refined 90 % interval, .49 of q and .1 of refined.
 

@@ -94,6 +94,7 @@ def test_counts_are_drawn_with_their_rates(counted):
     assert (drawn == np.round(drawn)).all()
     assert drawn.min() >= 0
     np.testing.assert_allclose(drawn.mean(0), _rates(value[0]), rtol=0.12)
+    np.testing.assert_allclose(drawn.var(0), _rates(value[0]), rtol=0.25)
 
 
 def test_entries_that_depend_on_each_other_are_not_taken_for_independent():
@@ -115,6 +116,10 @@ def test_two_parts_are_a_mixture():
     each = [part.log_prob(part.coordinates(x), value) for part in (one, other)]
     expected = np.logaddexp(np.log(0.25) + each[0], np.log(0.75) + each[1])
     np.testing.assert_allclose(_log_prob(both, value, x), expected, rtol=1e-6)
+    whole, *alone = both.alternatives()
+    assert whole is both
+    for found, log_prob in zip(alone, each, strict=True):
+        np.testing.assert_allclose(_log_prob(found, value, x), log_prob, rtol=1e-6)
     rows = np.zeros((4000, 2), np.float32)
     near = (both.sample(jr.key(3), rows).mean(1) < 2.5).mean()
     assert abs(near - 0.25) < 0.03  # four standard errors

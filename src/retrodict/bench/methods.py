@@ -15,6 +15,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._core.seconds import total_seconds
 from ..model import Model
 from ..posterior import Posterior, Refined, Sequential, fit, refine
 from ..simulations import Simulations, simulate
@@ -87,11 +88,7 @@ def refined(model: Model, budget: int, seed: int, effort: str) -> Answer:
     """Train a posterior and a likelihood; choose between them by held-out score."""
     sims, posterior = _fitted(model, budget, seed, effort)
     both = refine(posterior, sims)
-    parts = (posterior.record, both.likelihood)
-    train_s, compile_s = (
-        sum(getattr(part, name) for part in parts) for name in ("train_s", "compile_s")
-    )
-    return Trained(both, train_s, compile_s)
+    return Trained(both, **total_seconds((posterior.record, both.likelihood)))
 
 
 FIRST_SHARE = 0.2  # of the budget, before any observation is known

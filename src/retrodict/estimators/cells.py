@@ -6,7 +6,7 @@ its probability; zero has no lower edge. Entries that are not counts are known e
 in the coordinates of :class:`.Columns`.
 
 Source: Anscombe (1948), The transformation of Poisson, binomial and negative-binomial
-data, Biometrika 35, 246, eq. 2.5.
+data, Biometrika 35, 246.
 """
 
 from dataclasses import dataclass
@@ -67,11 +67,11 @@ class Cells:
         high = self.scale.apply(_roots(count + 0.5))
         low = self.scale.apply(_roots(np.maximum(count - 0.5, 0.0)))
         lowest = count == 0
-        both = np.zeros((2, *x.shape))
-        both[0][:, ~self.counts] = exact
-        both[0][:, self.counts] = np.where(lowest, high, 0.5 * (high + low))
-        both[1][:, self.counts] = np.where(lowest, BELOW, 0.5 * (high - low))
-        return np.concatenate(list(both), axis=1), log_det
+        middle, half = np.zeros(x.shape), np.zeros(x.shape)
+        middle[:, ~self.counts] = exact
+        middle[:, self.counts] = np.where(lowest, high, 0.5 * (high + low))
+        half[:, self.counts] = np.where(lowest, BELOW, 0.5 * (high - low))
+        return np.concatenate([middle, half], axis=1), log_det
 
     def undo(
         self, coordinates: Float[np.ndarray, "n two_entries"]

@@ -10,7 +10,7 @@ counts are cells: no noise has to be added to make them continuous.
 
 Source: Nix, Weigend (1994), Estimating the mean and variance of the target probability
 distribution, IEEE ICNN 1, 55 (location and scale); Heitjan (1989), Inference from
-grouped continuous data, Statistical Science 4, 164, eq. 2.1 (cells).
+grouped continuous data, Statistical Science 4, 164 (cells).
 Deviations from the source: none.
 """
 
@@ -60,9 +60,9 @@ class Independent(AbstractDensity):
         z = (middle - location) * jnp.exp(-log_scale)
         width = half * jnp.exp(-log_scale)
         density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
-        exact = half == 0
-        thin = density + jnp.where(exact, -log_scale, jnp.log(2 * _safe(width, exact)))
-        below = half == BELOW
+        exact, below = half == 0, half == BELOW
+        log_width = jnp.log(2 * _safe(width, exact | below))
+        thin = density + jnp.where(exact, -log_scale, log_width)
         narrow = (width < NARROW) & ~below
         mass = _log_mass(_safe(z, narrow), _safe(width, narrow | below), below)
         return jnp.sum(jnp.where(narrow, thin, mass))

@@ -6,11 +6,11 @@ from a learned likelihood. Only the winner's ensemble is trained whole.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import jax.random as jr
 from jaxtyping import Array, Key
 
+from .._core.seconds import Timed, total_seconds
 from ..model import Model, Structure
 from ..training import Race, Settings, Trained, is_staged, race, train_staged
 from .packed import standardized
@@ -54,7 +54,7 @@ def train_best(
         races.append(race(key, pairs.value, z, candidates))
         if races[1].score < races[0].score:
             pairs = fewer
-    parts: list[Any] = [*races]
+    parts: list[Timed] = [*races]
     first = _best(races)
     # many short trainings, averaged, do about as well in a quarter of the time
     if search and synthesize and not first.short and can_synthesize(pairs):
@@ -65,8 +65,7 @@ def train_best(
         races.append(race_synthetic(key_pairs, model, pairs, first, likelihood))
         parts += [likelihood, races[-1]]
     trained = _best(races).finish()
-    seconds = {k: sum(getattr(p, k) for p in parts) for k in ("compile_s", "train_s")}
-    return replace(trained, **seconds), pairs
+    return replace(trained, **total_seconds(parts)), pairs
 
 
 def _best(races: Sequence[Race]) -> Race:

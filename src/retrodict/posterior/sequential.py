@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._core.seconds import total_seconds
 from ..model import Model
 from ..simulations import Simulations
 from .fit import fit
@@ -92,6 +93,5 @@ def refine_in_rounds(
         data,
         tuple(region.mass for region in found.regions),
         found.num_simulations,
-        train_s=sum(cost.train_s for cost in costs),
-        compile_s=sum(cost.compile_s for cost in costs),
+        **total_seconds(costs),
     )

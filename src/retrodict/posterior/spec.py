@@ -128,6 +128,7 @@ class SettingsSpec(AbstractSpec):
     clip_norm: float
     linear_start: bool
     constant_shape: bool
+    vector_embedding: Literal["residual", "plain"] = "residual"
     grid_embedding: Literal["convolution", "local_average", "map_average"] = (
         "convolution"
     )

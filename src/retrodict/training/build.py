@@ -113,7 +113,7 @@ def _perceptron(
     edges: np.ndarray | Array | None = None,
 ) -> MLP | Plain:
     """Build the embedding of vectors; edges of zeros are filled in later."""
-    if settings.density == "independent":
+    if settings.vector_embedding == "plain":
         sizes = {"width": settings.embedding_width, "depth": settings.num_blocks}
         return Plain(key, columns, **sizes)
     if edges is None:

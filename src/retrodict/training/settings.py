@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 
+VECTOR_EMBEDDINGS = ("residual", "plain")
 GRID_EMBEDDINGS = ("convolution", "local_average", "map_average")
 SET_EMBEDDINGS = ("deep_set", "set_transformer")
 SERIES_EMBEDDINGS = ("convolution", "gru", "transformer")
@@ -15,6 +16,7 @@ DENSITIES = (
     "flow_matching",
 )
 CHOICES = {
+    "vector_embedding": VECTOR_EMBEDDINGS,
     "grid_embedding": GRID_EMBEDDINGS,
     "set_embedding": SET_EMBEDDINGS,
     "series_embedding": SERIES_EMBEDDINGS,
@@ -53,6 +55,8 @@ class Settings:
         linear_start: Whether training starts at a linear regression.
         constant_shape: Whether x moves the location of the density only, not its scale
             and shape.
+        vector_embedding: How vectors are embedded: by a ``"residual"`` perceptron on
+            piecewise-linear features, or by a ``"plain"`` one, which is smoother.
         grid_embedding: How series with more than one axis are embedded whose structure
             is not declared: ``"convolution"``, ``"local_average"`` or
             ``"map_average"``.
@@ -90,6 +94,7 @@ class Settings:
     clip_norm: float = 5.0
     linear_start: bool = True
     constant_shape: bool = False
+    vector_embedding: str = "residual"
     grid_embedding: str = "convolution"
     set_embedding: str = "deep_set"
     series_embedding: str = "convolution"
@@ -207,6 +212,7 @@ def independent_settings(num_simulations: int, num_members: int) -> Settings:
     return Settings(
         num_members=num_members,
         density="independent",
+        vector_embedding="plain",
         num_blocks=3,
         epochs=round(300 * 10 ** (-0.5 * decades)),
         batch_size=2 ** round(math.log2(64 * 10 ** (0.5 * decades))),

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy.special import logsumexp
 
+from .._core.seconds import total_seconds
 from .._core.seeds import numpy_generator
 from .._core.stacking import best_weight
 from ..estimators import Cells, Columns, Estimator
@@ -187,11 +188,7 @@ def fit_surrogate(
         for way, weight in zip(ways, weights, strict=True)
         if weight > 0
     )
-    seconds = {k: sum(getattr(w.race, k) for w in ways) for k in SECONDS}
-    return Surrogate(parts, **seconds)
-
-
-SECONDS = ("compile_s", "train_s")
+    return Surrogate(parts, **total_seconds(way.race for way in ways))
 
 
 class _Way(NamedTuple):
