@@ -14,6 +14,7 @@ from retrodict.estimators import (
     AbstractDensity,
     AbstractLayeredFlow,
     Autoregressive,
+    Correlated,
     FlowMatching,
     MixtureDensity,
     SplineCoupling,
@@ -32,6 +33,7 @@ DENSITIES: dict[str, Callable[..., AbstractDensity]] = {
         Autoregressive, num_layers=3, transform="affine", **SHARED
     ),
     "mixture_density": functools.partial(MixtureDensity, num_components=4, **SHARED),
+    "correlated": Correlated,
     "flow_matching": functools.partial(FlowMatching, num_layers=2, **SHARED),
 }
 

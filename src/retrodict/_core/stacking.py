@@ -1,4 +1,4 @@
-"""Mix two densities by the weight under which held-out points are likeliest.
+"""Mix densities by the weights under which held-out points are likeliest.
 
 Source: Smyth, Wolpert (1999), Linearly combining density estimators via stacking,
 Machine Learning 36, 59.
@@ -8,6 +8,11 @@ Deviations from the source: one held-out part instead of cross-validation.
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+
+NUM_STEPS = 300
+LOWEST = -1e9  # nats, in place of what is not finite
 
 
 def best_weight(
@@ -25,6 +30,24 @@ def best_weight(
 
     inside = minimize_scalar(loss, bounds=(0, 1), method="bounded").x
     return min((0.0, 1.0, float(inside)), key=loss)
+
+
+def best_weights(
+    log_prob: Float[np.ndarray, "parts n"],
+) -> Float[np.ndarray, " parts"]:
+    """Return the weights of any number of densities whose mixture is likeliest.
+
+    By expectation maximization, which climbs to the only maximum.
+
+    Args:
+        log_prob: Log-density of held-out points under every one.
+    """
+    log_prob = np.nan_to_num(log_prob, nan=LOWEST, neginf=LOWEST)
+    weights = np.full(len(log_prob), 1 / len(log_prob))
+    for _ in range(NUM_STEPS):
+        with np.errstate(divide="ignore"):  # a part whose weight has gone
+            weights = softmax(log_prob + np.log(weights)[:, None], axis=0).mean(1)
+    return weights
 
 
 def log_mixture(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from .autoregressive import Autoregressive
 from .cells import Cells
 from .columns import Columns
 from .convolution import Convolution, Joined
+from .correlated import Correlated
 from .deep_set import DeepSet
 from .flow_matching import FlowMatching
 from .independent import Independent
@@ -51,6 +52,7 @@ __all__ = [
     "Estimator",
     "FlowMatching",
     "Frozen",
+    "Correlated",
     "Independent",
     "Joined",
     "LocalAverage",

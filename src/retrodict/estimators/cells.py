@@ -37,11 +37,16 @@ class Cells:
     scale: Affine
 
     @classmethod
-    def fit(cls, x: Float[np.ndarray, "n entries"]) -> "Cells":
-        """Find the counts in rows of x, and their scale."""
+    def fit(cls, x: Float[np.ndarray, "n entries"], *, bend: bool = True) -> "Cells":
+        """Find the counts in rows of x, and their scale.
+
+        Args:
+            x: Rows of x.
+            bend: As for :meth:`.Columns.fit`, of entries that are not counts.
+        """
         counts = ((x == np.round(x)) & (x >= 0)).all(0)
         roots = _roots(x[:, counts].astype(np.float64))
-        return cls(counts, Columns.fit(x[:, ~counts]), Affine.fit(roots))
+        return cls(counts, Columns.fit(x[:, ~counts], bend=bend), Affine.fit(roots))
 
     @property
     def num_coordinates(self) -> int:

@@ -9,7 +9,7 @@ whole numbers are made continuous by uniform noise, :math:`y = x + u`, which
 Source: Theis, van den Oord, Bethge (2016), arXiv:1511.01844, sec. 3.1 (uniform noise).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -29,20 +29,28 @@ class Columns:
     Attributes:
         kinds: 0 identity, 1 logarithm, 2 inverse hyperbolic sine; per entry.
         whole: Which entries are whole numbers.
+        counts: Which of them are never below zero.
         center: Median and spread of the bulk, before squashing.
         scale: Mean and scale afterwards.
     """
 
     kinds: Int[np.ndarray, " columns"]
     whole: np.ndarray
+    counts: np.ndarray
     center: Affine
     scale: Affine
 
     @classmethod
-    def fit(cls, x: Float[np.ndarray, "n columns"]) -> "Columns":
-        """Choose the function of every entry from rows of x."""
+    def fit(cls, x: Float[np.ndarray, "n columns"], *, bend: bool = True) -> "Columns":
+        """Choose the function of every entry from rows of x.
+
+        Args:
+            x: Rows of x.
+            bend: Whether it may be another one than the identity.
+        """
         x = x.astype(np.float64)
         whole = (x == np.round(x)).all(0)
+        counts = whole & (x >= 0).all(0)
         low, median, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
         spread = np.where(high > low, (high - low) / 1.349, x.std(0))
         center = Affine(median, np.where(spread > 0, spread, 1.0))
@@ -54,9 +62,10 @@ class Columns:
             ]
         )
         logs = tails[1] < CLEARLY * tails[0]
-        kinds = np.where(logs, 1, np.where(tails[0] > HEAVY, 2, 0))
-        bare = cls(kinds, whole, center, Affine(np.zeros(len(low)), np.ones(len(low))))
-        return cls(kinds, whole, center, Affine.fit(bare._bend(x + 0.5 * whole)[0]))
+        kinds = bend * np.where(logs, 1, np.where(tails[0] > HEAVY, 2, 0))
+        plain = Affine(np.zeros(len(low)), np.ones(len(low)))
+        bare = cls(kinds, whole, counts, center, plain)
+        return replace(bare, scale=Affine.fit(bare._bend(x + 0.5 * whole)[0]))
 
     @property
     def num_coordinates(self) -> int:
@@ -90,7 +99,8 @@ class Columns:
             np.exp(np.clip(bent, -700.0, 700.0)),
             np.where(self.kinds == 2, self.center.undo(np.sinh(squashed)), bent),
         )
-        return np.where(self.whole, np.floor(x), x)
+        x = np.where(self.whole, np.floor(x), x)
+        return np.where(self.counts, np.maximum(x, 0.0), x)
 
     def _bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logs = np.log(np.maximum(np.where(self.kinds == 1, x, 1.0), 1e-300))

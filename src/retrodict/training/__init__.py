@@ -3,6 +3,7 @@
 from .build import build_estimator, is_staged
 from .checkpoint import checkpointing, forget_checkpoints
 from .ensemble import Race, Trained, race, shared_held_out, train_ensemble
+from .fit_surrogate import fit_surrogate
 from .loss import npe_loss
 from .settings import (
     DENSITIES,
@@ -13,7 +14,7 @@ from .settings import (
     num_sharing,
 )
 from .staged import train_staged
-from .surrogate import Surrogate, fit_surrogate
+from .surrogate import Surrogate
 
 
 __all__ = [

@@ -13,6 +13,7 @@ from ..estimators import (
     AbstractEmbedding,
     Autoregressive,
     Convolution,
+    Correlated,
     DeepSet,
     Estimator,
     FlowMatching,
@@ -175,6 +176,8 @@ def build_density(
             return MixtureDensity(key, dim, cond_dim, num_components=num, **shared)
         case "independent":
             return Independent(key, dim, cond_dim)
+        case "correlated":
+            return Correlated(key, dim, cond_dim)
         case "flow_matching":
             return FlowMatching(key, dim, cond_dim, num_layers=layers, **shared)
         case "autoregressive" | "affine_autoregressive":

@@ -20,7 +20,7 @@ CHOICES = {
     "grid_embedding": GRID_EMBEDDINGS,
     "set_embedding": SET_EMBEDDINGS,
     "series_embedding": SERIES_EMBEDDINGS,
-    "density": (*DENSITIES, "independent"),
+    "density": (*DENSITIES, "independent", "correlated"),
 }
 COUNTS = (
     "num_members",
@@ -66,8 +66,8 @@ class Settings:
             ``"gru"`` or ``"transformer"``.
         density: Family of the conditional density: ``"spline_coupling"``,
             ``"autoregressive"``, ``"affine_autoregressive"``, ``"mixture_density"`` or
-            ``"flow_matching"``; ``"independent"`` is a density of x, for a learned
-            likelihood.
+            ``"flow_matching"``; ``"independent"`` and ``"correlated"`` are densities of
+            x, for a learned likelihood.
         num_components: Gaussians of a mixture density.
         embedding_epochs: Epochs in which one network first learns to embed series with
             more than one axis; all members are then trained on what it has learned to
@@ -198,25 +198,30 @@ def candidate_settings(
     )
 
 
-def independent_settings(num_simulations: int, num_members: int) -> Settings:
-    """Return the training of entries that are independent given theta.
+def normal_settings(
+    num_simulations: int, num_members: int, *, correlated: bool
+) -> Settings:
+    """Return the training of entries that are normal given theta.
 
-    Longer and held more loosely than others: what is learned are smooth curves. With
-    1000 simulations of sir a decay of 1 costs .4 nats.
+    Longer and held more loosely than others: what is learned are smooth curves. A decay
+    of .1 costs .08 nats of theta with 1000 simulations of sir and .6 of lotka_volterra,
+    one of 1 costs .1 nats of sir.
 
     Args:
         num_simulations: Simulations that can be used.
         num_members: Networks in the ensemble.
+        correlated: Whether entries depend on each other.
     """
     decades = max(math.log10(max(num_simulations, 100) / 1000), 0.0)
     return Settings(
         num_members=num_members,
-        density="independent",
+        density="correlated" if correlated else "independent",
         vector_embedding="plain",
         num_blocks=3,
         epochs=round(300 * 10 ** (-0.5 * decades)),
         batch_size=2 ** round(math.log2(64 * 10 ** (0.5 * decades))),
         learning_rate=3e-3,
+        weight_decay=0.3,
         linear_start=False,
         fit_base_scale=False,
     )

@@ -4,18 +4,12 @@ Where the simulator moves a simple shape, as noise around a mean does, the likel
 learned from far fewer simulations than the posterior; pairs drawn from the prior and
 from it then teach the posterior what the simulations alone could not.
 
-It is learned in two ways: as a density of any shape, and as entries that are normal and
-independent given theta, which is how measurements often scatter about a curve. The
-mixture of both counts under which held-out x are likeliest.
-
 Source: Papamakarios, Sterratt, Murray (2019), Sequential neural likelihood,
-arXiv:1805.07226, for the learned likelihood.
+arXiv:1805.07226.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,22 +19,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy.special import logsumexp
 
-from .._core.seconds import total_seconds
 from .._core.seeds import numpy_generator
-from .._core.stacking import best_weight
 from ..estimators import Cells, Columns, Estimator
 from .chunks import in_chunks
-from .ensemble import Race, race
-from .settings import (
-    Settings,
-    candidate_settings,
-    default_settings,
-    independent_settings,
-)
 
 
 CHUNK = 8192  # rows of one compiled call
-NEGLIGIBLE = 0.05  # weight of a part that is not worth its evaluations
 
 
 @dataclass(frozen=True)
@@ -48,48 +32,53 @@ class Part:
     """A density of x given theta.
 
     Attributes:
-        members: Equal-weight mixture of densities of coordinates of x.
+        members: Equal-weight mixture of densities of coordinates of a row of x.
         columns: What makes the coordinates.
         weight: In the likelihood.
+        rows: Of how many rows x is made, independent and of equal law given theta.
     """
 
     members: tuple[Estimator, ...]
     columns: Columns | Cells
     weight: float
+    rows: int = 1
+
+    @property
+    def num_coordinates(self) -> int:
+        """How many numbers the part needs to know of x."""
+        return self.rows * self.columns.num_coordinates + 1
 
     def sample(
         self, key: Key[Array, ""], value: Float[np.ndarray, "n dim"]
     ) -> Float[np.ndarray, "n columns"]:
         """Draw one x for every row of standardized, unconstrained theta."""
-        parts = np.array_split(np.arange(len(value)), len(self.members))
-        drawn = [
-            in_chunks(
-                CHUNK,
-                _draw,
-                member,
-                jr.split(jr.fold_in(key, m), len(part)),
-                value[part],
-            )
-            for m, (member, part) in enumerate(zip(self.members, parts, strict=True))
-            if len(part)
-        ]
-        return self.columns.undo(np.concatenate(drawn).astype(np.float64))
+        each = np.repeat(value, self.rows, axis=0)
+        drawn = np.empty((len(each), self.columns.num_coordinates))
+        for m, member in enumerate(self.members):
+            mine = slice(m, None, len(self.members))
+            if len(each[mine]):
+                keys = jr.split(jr.fold_in(key, m), len(each[mine]))
+                drawn[mine] = in_chunks(CHUNK, _draw, member, keys, each[mine])
+        return self.columns.undo(drawn).reshape(len(value), -1)
 
     def coordinates(
         self, x: Float[np.ndarray, "n columns"]
     ) -> Float[np.ndarray, "n coordinates"]:
         """Return the coordinates of x, and the log of their determinant behind them."""
-        coordinates, log_det = self.columns.apply(x)
-        return np.concatenate([coordinates, log_det[:, None]], axis=1)
+        coordinates, log_det = self.columns.apply(x.reshape(len(x) * self.rows, -1))
+        by_x = coordinates.reshape(len(x), -1), log_det.reshape(len(x), self.rows)
+        return np.concatenate([by_x[0], by_x[1].sum(1, keepdims=True)], axis=1)
 
     def log_prob(
         self, coordinates: Float[np.ndarray, "n coordinates"], value: np.ndarray
     ) -> Float[np.ndarray, " n"]:
         """Return the log-density of x given theta, in nats."""
-        rows, log_det = coordinates[:, :-1], coordinates[:, -1]
+        log_det = coordinates[:, -1]
+        rows = coordinates[:, :-1].reshape(len(value) * self.rows, -1)
+        value = np.repeat(value, self.rows, axis=0)
         each = [in_chunks(CHUNK, _density, m, rows, value) for m in self.members]
         mixed = logsumexp(np.array(each, np.float64), axis=0) - np.log(len(each))
-        return mixed + log_det
+        return mixed.reshape(len(log_det), self.rows).sum(1) + log_det
 
 
 @dataclass(frozen=True)
@@ -150,91 +139,11 @@ class Surrogate:
         """
         each, start = [], 0
         for part in self.parts:
-            end = start + part.columns.num_coordinates + 1
+            end = start + part.num_coordinates
             log_prob = part.log_prob(coordinates[:, start:end], value)
             each.append(np.log(part.weight) + log_prob)
             start = end
         return np.asarray(logsumexp(each, axis=0))
-
-
-def fit_surrogate(
-    key: Key[Array, ""],
-    value: Float[np.ndarray, "n dim"],
-    x: Float[np.ndarray, "n columns"],
-    settings: Settings | None = None,
-    *,
-    num_members: int,
-) -> Surrogate:
-    """Learn the likelihood from rows of standardized theta and of x.
-
-    Args:
-        key: PRNG key.
-        value: Standardized, unconstrained theta.
-        x: Entries of x, not standardized.
-        settings: Architecture and schedule of the only part, instead of a race.
-        num_members: Networks of a race's winner.
-    """
-    count, dim = x.shape
-    candidates = (settings,) if settings else _candidates(count, dim, num_members)
-    ways = [_enter(key, value, x, Columns.fit(x), candidates)]
-    if settings is None:
-        candidates = (independent_settings(count, num_members),)
-        shared = ways[0].race.held_out
-        key = jr.fold_in(key, 2)
-        ways.append(_enter(key, value, x, Cells.fit(x), candidates, shared))
-    weights = _weights([way.log_prob for way in ways])
-    parts = tuple(
-        Part(way.race.finish().members, way.columns, weight)
-        for way, weight in zip(ways, weights, strict=True)
-        if weight > 0
-    )
-    return Surrogate(parts, **total_seconds(way.race for way in ways))
-
-
-class _Way(NamedTuple):
-    """One way to learn the likelihood, and what held-out x are worth to it, in nats."""
-
-    race: Race
-    columns: Columns | Cells
-    log_prob: Float[np.ndarray, " validation"]
-
-
-def _enter(
-    key: Key[Array, ""],
-    value: Float[np.ndarray, "n dim"],
-    x: Float[np.ndarray, "n columns"],
-    columns: Columns | Cells,
-    candidates: Sequence[Settings],
-    held_out: np.ndarray | None = None,
-) -> _Way:
-    """Race settings on the coordinates of x."""
-    key_noise, key_train = jr.split(key)
-    coordinates, log_det = columns.apply(x, numpy_generator(key_noise))
-    rows = coordinates.astype(np.float32), {"theta": value}
-    found = race(key_train, *rows, candidates, held_out=held_out)
-    return _Way(found, columns, log_det[found.held_out] - found.losses)
-
-
-def _weights(log_prob: Sequence[Float[np.ndarray, " validation"]]) -> list[float]:
-    """Return the weights of one part or two, none of them negligible."""
-    if len(log_prob) == 1:
-        return [1.0]
-    weight = best_weight(*log_prob)
-    if min(weight, 1 - weight) < NEGLIGIBLE:
-        weight = round(weight)
-    return [1.0 - weight, float(weight)]
-
-
-def _candidates(count: int, num_columns: int, num_members: int) -> tuple[Settings, ...]:
-    """Return schedules for a shape that theta changes, and one where it only moves.
-
-    A likelihood keeps its base: where it was fitted, on 90 rows, the posterior learned
-    from slcp's lost .05 nats and that from lotka_volterra won .06.
-    """
-    base = default_settings(count, num_columns, num_members=num_members)
-    base = replace(base, fit_base_scale=False)
-    _, _, loose, _, plain = candidate_settings(base, count)
-    return loose, plain, replace(loose, constant_shape=True)
 
 
 def _condition(member: Estimator, value: Array) -> Array:
