@@ -77,15 +77,16 @@ def fit_surrogate(
         settings: Architecture and schedule of the only part, instead of a race.
         num_members: Networks of a race's winner.
     """
-    rows = _Rows(value, x)
-    candidates = (settings,) if settings else _flows(rows, num_members)
-    ways, lost = [_enter(key, rows, Columns.fit(x), candidates)], []
+    rows, lost = _Rows(value, x), []
+    per_theta = 1 if settings else repeated_rows(value, x)
+    few = 1 if per_theta > 1 else None  # two flows instead of a race of one
+    candidates = (settings,) if settings else _flows(rows, num_members)[:few]
+    ways = [_enter(key, rows, Columns.fit(x), candidates)]
     if settings is None:
         held_out = ways[0].race.held_out
-        per_theta = repeated_rows(value, x)
         if per_theta > 1:
             rows, key_rows = rows.split(per_theta), jr.fold_in(key, 3)
-            columns, flows = Columns.fit(rows.x), _flows(rows, num_members)
+            columns, flows = Columns.fit(rows.x), _flows(rows, num_members)[:few]
             ways.append(_enter(key_rows, rows, columns, flows, held_out))
         normal, lost = _normal(jr.fold_in(key, 2), rows, num_members, held_out)
         ways += normal
