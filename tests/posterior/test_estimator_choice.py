@@ -75,10 +75,11 @@ def _assert_same_after_loading(posterior, xs, path):
     assert again.network.x_spec == posterior.network.x_spec
 
 
-def test_a_density_of_x_is_refused():
+@pytest.mark.parametrize("density", ["independent", "correlated"])
+def test_a_density_of_x_is_refused(density):
     simulations = rd.simulate(_bounded_model(), 40, seed=0)
-    settings = rd.Settings(density="independent", epochs=3, **SMALL)
-    with pytest.raises(ValueError, match=r"settings\.density: .* 'independent'"):
+    settings = rd.Settings(density=density, epochs=3, **SMALL)
+    with pytest.raises(ValueError, match=rf"settings\.density: .* '{density}'"):
         rd.fit(simulations, seed=0, settings=settings)
 
 
