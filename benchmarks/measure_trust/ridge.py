@@ -2,9 +2,10 @@
 
 2000 draws each; the words are those of `identifiability`. One thing the network misses:
 a spectrum without any noise is smoother than all it has seen, and the exact posterior
-takes that for a sign of a smaller amplitude; the network's b · sigma_8 lies half an sd
-(1 %) above. In the marginals it shows where the ridge is broken: for part `rsd` their
-KS tests fail (p = .0045 and 9e-11), which the rows below do not hold to a bound.
+takes that for a sign of a smaller amplitude; the network's b · sigma_8 lies .44 sd
+(.9 %) above. In the marginals it shows where the ridge is broken: for part `rsd` their
+KS tests failed (p = .0045 and 9e-11, not measured since the likelihood has normal
+parts), which the rows below do not hold to a bound.
 """
 
 import jax.random as jr

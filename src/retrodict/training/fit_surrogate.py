@@ -35,6 +35,7 @@ from .surrogate import Part, Surrogate
 
 
 NEGLIGIBLE = 0.05  # weight of a part that is not worth its evaluations
+MAX_RACED = 3000  # theta up to which rows of equal law get a race of flows
 MAX_CORRELATED = 32  # entries whose covariances can be learned
 
 
@@ -79,7 +80,8 @@ def fit_surrogate(
     """
     rows, lost = _Rows(value, x), []
     per_theta = 1 if settings else repeated_rows(value, x)
-    few = 1 if per_theta > 1 else None  # two flows instead of a race of one
+    many = per_theta > 1 and len(value) > MAX_RACED
+    few = 1 if many else None  # two flows, not two races: time counts
     candidates = (settings,) if settings else _flows(rows, num_members)[:few]
     ways = [_enter(key, rows, Columns.fit(x), candidates)]
     if settings is None:
