@@ -81,6 +81,11 @@ def counted():
     return fit_surrogate(jr.key(0), *_counted(1500, 0), num_members=2)
 
 
+@pytest.fixture(scope="module")
+def repeated():
+    return fit_surrogate(jr.key(0), *_repeated(600, 0), num_members=2)
+
+
 def _log_prob(surrogate, value, x):
     return surrogate.log_prob(surrogate.coordinates(x), value)
 
@@ -148,25 +153,22 @@ def test_noise_on_a_skewed_mean_is_taken_on_the_scale_of_x():
     assert (exact - _log_prob(found, value, x)).mean() < 0.15
 
 
-def test_rows_of_equal_law_are_learned_from_all_of_them():
+def test_rows_of_equal_law_are_learned_from_all_of_them(repeated):
     """Four pairs an x: nearer to the law than what sees eight entries, by .3 nats."""
     value, x = _repeated(600, 0)
-    found = fit_surrogate(jr.key(0), value, x, num_members=1)
-    assert all(part.rows == 4 for part in found.parts)
+    assert all(part.rows == 4 for part in repeated.parts)
     fresh, x_fresh = _repeated(2000, 1)
     exact = _repeated_law(fresh, x_fresh)
     whole = fit_surrogate(jr.key(0), value, x, SMALL, num_members=1)
     lost, lost_whole = (
-        (exact - _log_prob(one, fresh, x_fresh)).mean() for one in (found, whole)
+        (exact - _log_prob(one, fresh, x_fresh)).mean() for one in (repeated, whole)
     )
     assert 0 < lost < lost_whole - 0.3
 
 
-def test_rows_of_equal_law_are_drawn_each_on_its_own():
+def test_rows_of_equal_law_are_drawn_each_on_its_own(repeated):
     """4000 draws of four pairs: the standard error of a correlation is .016."""
-    value, x = _repeated(600, 0)
-    found = fit_surrogate(jr.key(0), value, x, num_members=2)
-    drawn = found.sample(jr.key(1), np.zeros((4000, 2), np.float32))
+    drawn = repeated.sample(jr.key(1), np.zeros((4000, 2), np.float32))
     assert drawn.shape == (4000, 8)
     expected = np.kron(np.eye(4), TWISTED)
     np.testing.assert_allclose(np.corrcoef(drawn.T), expected, atol=0.08)
