@@ -7,29 +7,11 @@ Deviations from the source: one held-out part instead of cross-validation.
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 
 NUM_STEPS = 300
 LOWEST = -1e9  # nats, in place of what is not finite
-
-
-def best_weight(
-    first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]
-) -> float:
-    """Return the weight of the second density whose mixture is likeliest.
-
-    Args:
-        first: Log-density of held-out points under the first.
-        second: Under the second.
-    """
-
-    def loss(weight: float) -> float:
-        return -float(log_mixture(first, second, weight).mean())
-
-    inside = minimize_scalar(loss, bounds=(0, 1), method="bounded").x
-    return min((0.0, 1.0, float(inside)), key=loss)
 
 
 def best_weights(
@@ -48,6 +30,25 @@ def best_weights(
         with np.errstate(divide="ignore"):  # a part whose weight has gone
             weights = softmax(log_prob + np.log(weights)[:, None], axis=0).mean(1)
     return weights
+
+
+def best_weight(
+    first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]
+) -> float:
+    """Return the weight of the second density whose mixture is likeliest.
+
+    Exactly 0 or 1 where nothing between is better.
+
+    Args:
+        first: Log-density of held-out points under the first.
+        second: Under the second.
+    """
+
+    def loss(weight: float) -> float:
+        return -float(log_mixture(first, second, weight).mean())
+
+    inside = float(best_weights(np.array([first, second]))[1])
+    return min((0.0, 1.0, inside), key=loss)
 
 
 def log_mixture(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:

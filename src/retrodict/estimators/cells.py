@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .columns import Columns
+from .columns import Columns, are_counts
 from .independent import BELOW
 from .standardize import Affine
 
@@ -44,7 +44,7 @@ class Cells:
             x: Rows of x.
             bend: As for :meth:`.Columns.fit`, of entries that are not counts.
         """
-        counts = ((x == np.round(x)) & (x >= 0)).all(0)
+        counts = are_counts(x)
         roots = _roots(x[:, counts].astype(np.float64))
         return cls(counts, Columns.fit(x[:, ~counts], bend=bend), Affine.fit(roots))
 

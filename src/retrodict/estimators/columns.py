@@ -12,7 +12,7 @@ Source: Theis, van den Oord, Bethge (2016), arXiv:1511.01844, sec. 3.1 (uniform 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from .standardize import Affine
 
@@ -50,7 +50,6 @@ class Columns:
         """
         x = x.astype(np.float64)
         whole = (x == np.round(x)).all(0)
-        counts = whole & (x >= 0).all(0)
         low, median, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
         spread = np.where(high > low, (high - low) / 1.349, x.std(0))
         center = Affine(median, np.where(spread > 0, spread, 1.0))
@@ -64,7 +63,7 @@ class Columns:
         logs = tails[1] < CLEARLY * tails[0]
         kinds = bend * np.where(logs, 1, np.where(tails[0] > HEAVY, 2, 0))
         plain = Affine(np.zeros(len(low)), np.ones(len(low)))
-        bare = cls(kinds, whole, counts, center, plain)
+        bare = cls(kinds, whole, are_counts(x), center, plain)
         return replace(bare, scale=Affine.fit(bare._bend(x + 0.5 * whole)[0]))
 
     @property
@@ -110,6 +109,11 @@ class Columns:
         bent = np.where(self.kinds == 1, logs, np.where(self.kinds == 2, squashed, x))
         log_det = np.where(self.kinds == 1, -logs, np.where(self.kinds == 2, slope, 0))
         return bent, log_det.sum(1)
+
+
+def are_counts(x: Float[np.ndarray, "n columns"]) -> Bool[np.ndarray, " columns"]:
+    """Say which columns hold whole numbers, none below zero."""
+    return ((x == np.round(x)) & (x >= 0)).all(0)
 
 
 def _kurtosis(x: np.ndarray) -> np.ndarray:

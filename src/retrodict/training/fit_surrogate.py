@@ -78,26 +78,38 @@ def fit_surrogate(
         settings: Architecture and schedule of the only part, instead of a race.
         num_members: Networks of a race's winner.
     """
-    rows, lost = _Rows(value, x), []
-    per_theta = 1 if settings else repeated_rows(value, x)
-    many = per_theta > 1 and len(value) > MAX_RACED
-    few = 1 if many else None  # two flows, not two races: time counts
-    candidates = (settings,) if settings else _flows(rows, num_members)[:few]
-    ways = [_enter(key, rows, Columns.fit(x), candidates)]
+    rows = _Rows(value, x)
     if settings is None:
-        held_out = ways[0].race.held_out
-        if per_theta > 1:
-            rows, key_rows = rows.split(per_theta), jr.fold_in(key, 3)
-            columns, flows = Columns.fit(rows.x), _flows(rows, num_members)[:few]
-            ways.append(_enter(key_rows, rows, columns, flows, held_out))
-        normal, lost = _normal(jr.fold_in(key, 2), rows, num_members, held_out)
-        ways += normal
+        ways, lost = _all_ways(key, rows, num_members)
+    else:
+        ways, lost = [_enter(key, rows, Columns.fit(x), (settings,))], []
     parts = tuple(
         Part(way.race.finish().members, way.columns, weight, way.per_theta)
         for way, weight in zip(ways, _weights(ways), strict=True)
         if weight > 0
     )
     return Surrogate(parts, **total_seconds(way.race for way in [*ways, *lost]))
+
+
+def _all_ways(
+    key: Key[Array, ""], rows: _Rows, num_members: int
+) -> tuple[list[_Way], list[_Way]]:
+    """Learn flows and normal entries; return also what has lost.
+
+    Of a row, where x is made of several, and a flow of the whole x beside it: rows of
+    equal law may depend on each other.
+    """
+    per_theta = repeated_rows(rows.value, rows.x)
+    raced = per_theta == 1 or len(rows.value) <= MAX_RACED  # two races take their time
+    flows = _flows(rows, num_members, raced=raced)
+    ways = [_enter(key, rows, Columns.fit(rows.x), flows)]
+    held_out = ways[0].race.held_out
+    if per_theta > 1:
+        rows, key_rows = rows.split(per_theta), jr.fold_in(key, 3)
+        flows = _flows(rows, num_members, raced=raced)
+        ways.append(_enter(key_rows, rows, Columns.fit(rows.x), flows, held_out))
+    normal, lost = _normal(jr.fold_in(key, 2), rows, num_members, held_out)
+    return [*ways, *normal], lost
 
 
 def _normal(
@@ -115,15 +127,16 @@ def _normal(
     alone, joint = (
         (normal_settings(count, num_members, correlated=c),) for c in (False, True)
     )
-    curved = bool(Columns.fit(rows.x).kinds.any())
-    scales = {bend: Cells.fit(rows.x, bend=bend) for bend in {curved, False}}
-    tried = {b: _enter(key, rows, s, alone, held_out) for b, s in scales.items()}
-    bend = max(tried, key=lambda b: tried[b].log_prob.mean())
-    ways = [tried.pop(bend)]
-    if 1 < dim <= MAX_CORRELATED:
-        columns = Columns.fit(rows.x, bend=bend)
-        ways.append(_enter(key, rows, columns, joint, held_out))
-    return ways, list(tried.values())
+    scales = [Cells.fit(rows.x)]
+    if scales[0].columns.kinds.any():
+        scales.append(Cells.fit(rows.x, bend=False))
+    tried = [_enter(key, rows, scale, alone, held_out) for scale in scales]
+    best = max(tried, key=lambda way: way.log_prob.mean())
+    lost = [way for way in tried if way is not best]
+    if not 1 < dim <= MAX_CORRELATED:
+        return [best], lost
+    columns = Columns.fit(rows.x, bend=best is tried[0])
+    return [best, _enter(key, rows, columns, joint, held_out)], lost
 
 
 def _enter(
@@ -153,8 +166,10 @@ def _weights(ways: Sequence[_Way]) -> list[float]:
     return [float(weight) for weight in weights / weights.sum()]
 
 
-def _flows(rows: _Rows, num_members: int) -> tuple[Settings, ...]:
+def _flows(rows: _Rows, num_members: int, *, raced: bool) -> tuple[Settings, ...]:
     """Return schedules for a shape that theta changes, and one where it only moves.
+
+    Only the first of them if they are not to be raced.
 
     A likelihood keeps its base: where it was fitted, on 90 rows, the posterior learned
     from slcp's lost .05 nats and that from lotka_volterra won .06.
@@ -163,4 +178,5 @@ def _flows(rows: _Rows, num_members: int) -> tuple[Settings, ...]:
     base = default_settings(count, dim, num_members=num_members)
     base = replace(base, fit_base_scale=False)
     _, _, loose, _, plain = candidate_settings(base, count)
-    return loose, plain, replace(loose, constant_shape=True)
+    candidates = (loose, plain, replace(loose, constant_shape=True))
+    return candidates if raced else candidates[:1]
