@@ -302,6 +302,9 @@ def test_loose_json_is_refused(copy, text):
         lambda s: s["series"].clear(),
         lambda s: s["series"]["series"].update(shape=[10**7, 10**7, 10**7]),
         lambda s: s.update(single=True),
+        lambda s: s.update(symmetries=[[2, 1]]),
+        lambda s: s.update(symmetries=[[0, 1, 2, 3, 4, 5, 6]]),
+        lambda s: s.update(symmetries=[[1, 2, 3, 4, 5, 6, 7]] * 24),
     ],
 )
 def test_senseless_specs_are_refused_before_anything_is_built(copy, change):

@@ -10,9 +10,11 @@ from .space import Field, Space, refuse_nan
 from .structure import Structure, StructureKind, complete_structures
 from .study import Axis, Baseline, FigureInput, Study
 from .support import Kind, Support
+from .symmetry import MAX_IMAGES, Symmetries
 
 
 __all__ = [
+    "MAX_IMAGES",
     "Axis",
     "Balls",
     "Baseline",
@@ -32,6 +34,7 @@ __all__ = [
     "StructureKind",
     "Study",
     "Support",
+    "Symmetries",
     "as_simulator",
     "as_study",
     "clean_observation",

@@ -16,6 +16,7 @@ from .simulator import PythonSimulator, as_simulator
 from .space import Field, Space
 from .structure import as_structures, complete_structures, maskable
 from .support import from_constraint
+from .symmetry import Symmetries, as_symmetries, check_symmetries
 
 
 SUPPORTS = {
@@ -63,9 +64,15 @@ class Model:
             values be missing. One word will do where ``x`` is one array.
         block_size: Rows that a JAX simulator computes at once, 1000 by default; fewer
             suit one that takes a second a row.
+        symmetries: Changes of theta that neither prior nor simulator can tell: of the
+            components that move, which one takes their place. ``{"a": "b", "b": "a"}``
+            exchanges two, ``{"a": "-a"}`` changes a sign. What they imply together
+            holds too. The posterior has them exactly. The prior is tried; that the
+            simulator has them is taken on trust.
 
     Raises:
-        ModelError: If names do not fit together or the simulator has other arguments.
+        ModelError: If names do not fit together, the simulator has other arguments or
+            the prior has not the symmetries.
         DataError: If ``observed`` holds values that are not finite.
     """
 
@@ -80,6 +87,7 @@ class Model:
         name: str = "model",
         structure: Any = None,
         block_size: int | None = None,
+        symmetries: Sequence[Mapping[str, str]] = (),
     ):
         if not isinstance(prior, Prior):
             raise ModelError(f"prior: Expected a retrodict.Prior; got {prior!r}.")
@@ -89,6 +97,8 @@ class Model:
         self.name = name
         self.block_size = block_size
         self.structure = as_structures(structure)
+        self.symmetries = tuple(symmetries)
+        check_symmetries(prior, self.symmetries)
         _check_derived(self.derive, prior)
         default = [n for n in prior.names if n not in prior.nuisances]
         self.targets = self._space(default if infer is None else infer)
@@ -109,6 +119,15 @@ class Model:
         if any(name in self.derive for name in names):
             return None
         return self.prior.of(names)
+
+    @property
+    def target_symmetries(self) -> Symmetries:
+        """What of the symmetries is left to the targets; a cut prior may have none."""
+        if self.prior.region is not None:
+            return Symmetries()
+        names = self.target_names
+        whole = [one for one in self.symmetries if set(one) <= set(names)]
+        return as_symmetries(names, whole)
 
     @property
     def maskable(self) -> frozenset[str]:

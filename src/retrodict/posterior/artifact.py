@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from .._core.errors import ArtifactError
 from ..estimators import Affine, Estimator, VectorScaler
 from ..estimators.standardize import scaler_arrays, scaler_from_arrays
-from ..model import StructureKind
+from ..model import StructureKind, Symmetries
 from ..training import build_estimator
 from .archive import (
     from_json,
@@ -135,6 +135,7 @@ def _describe(parts: Parts) -> ArtifactSpec:
         fields=[field_spec(field) for field in network.space.fields],
         series=series,
         single=network.x_spec.single,
+        symmetries=[list(e) for e in network.symmetries.elements],
     )
 
 
@@ -165,7 +166,10 @@ def _assemble(
     )
     members = _fill(skeleton, tensors["weights"], settings.num_members, path)
     scale = Affine(statistics["scale/mean"], statistics["scale/scale"])
-    network = Network(members, settings, space, spec.x_spec(), scalers, scale)
+    symmetries = Symmetries(tuple(map(tuple, spec.symmetries)))
+    network = Network(
+        members, settings, space, spec.x_spec(), scalers, scale, symmetries
+    )
     reference = Typical.from_arrays(_below(statistics, "reference/"))
     arrays = {name: statistics[f"history/{name}"] for name in HISTORY}
     _check_statistics(statistics, spec, path)

@@ -173,7 +173,7 @@ def find_mode(
     network = at.network
     draws = at.sample_flat(stream_key(at.record.seed, "map"), 1000)
     start = draws[np.argsort(-at.log_prob(draws))[:NUM_CLIMBS]]
-    v = network.scale.apply(network.space.unconstrain(start)).astype(np.float32)
+    v = network.coordinates(start)
     scale, mean = (
         jnp.asarray(values, jnp.float32)
         for values in (network.scale.scale, network.scale.mean)

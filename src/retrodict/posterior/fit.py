@@ -89,7 +89,8 @@ def fit(
     facts = provenance(simulations)
     say_failures(facts)
     model, space = simulations.model, simulations.model.targets
-    u = space.unconstrain(good.targets)
+    symmetries = model.target_symmetries
+    u = space.unconstrain(symmetries.fold(good.targets))
     scale = Affine.fit(u)
     _check_varying(scale, space.names)
     series = {k: np.asanyarray(v) for k, v in as_series(good.x).items()}
@@ -109,6 +110,7 @@ def fit(
             synthesize=len(good) == len(simulations),  # else they have another prior
         )
     shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
+    shift += symmetries.log_count
     curves = _curves(trained, shift)
     record = Record(
         **facts,
@@ -120,7 +122,13 @@ def fit(
     single = not isinstance(good.x, dict)
     x_spec = XSpec(shapes=shapes, single=single, structure=structure)
     network = Network(
-        trained.members, trained.settings, space, x_spec, pairs.scalers, scale
+        trained.members,
+        trained.settings,
+        space,
+        x_spec,
+        pairs.scalers,
+        scale,
+        symmetries,
     )
     key = stream_key(seed, "reference")
     reference = fit_typical(key, network, leading(series), trained.held_out[0])

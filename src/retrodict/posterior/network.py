@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 from .._core.errors import DataError
 from .._core.seeds import numpy_generator
 from ..estimators import Affine, Estimator, apply_scalers
-from ..model import Space
+from ..model import Space, Symmetries
 from ..training import Settings
 from .record import XSpec
 
@@ -41,6 +41,8 @@ class Network:
         x_spec: The structure of x.
         scalers: Standardizers of x, by series.
         scale: Standardizer of unconstrained theta.
+        symmetries: Of the targets. The members know one image of every theta; the
+            density is the average over all.
     """
 
     members: tuple[Estimator, ...]
@@ -49,6 +51,7 @@ class Network:
     x_spec: XSpec
     scalers: Mapping[str, Any]
     scale: Affine
+    symmetries: Symmetries = field(default_factory=Symmetries)
     _programs: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def embed(self, series: Mapping[str, np.ndarray]) -> Float[np.ndarray, "m n c"]:
@@ -97,7 +100,7 @@ class Network:
                 "they are too far from anything it was trained on. Expected ones like "
                 "the simulations; look at the warnings of `posterior.at(x_obs)`."
             )
-        return out
+        return self.symmetries.scatter(generator, out)
 
     def _draw(
         self,
@@ -136,6 +139,21 @@ class Network:
         context: Float[np.ndarray, "m n c"],
     ) -> Float[np.ndarray, "m n s"]:
         """Return the log-density under every member, ``(members, n, s)``."""
+        if not self.symmetries.elements:
+            return self._image_log_prob(theta, context)
+        images = self.symmetries.images(theta)
+        each = [self._image_log_prob(image, context) for image in images]
+        return np.asarray(logsumexp(each, axis=0)) - self.symmetries.log_count
+
+    def coordinates(
+        self, theta: Float[np.ndarray, "*n dim"]
+    ) -> Float[np.ndarray, "*n unconstrained_dim"]:
+        """Return targets as the members see them: one image, standardized, float32."""
+        u = self.space.unconstrain(self.symmetries.fold(theta))
+        return self.scale.apply(u).astype(np.float32)
+
+    def _image_log_prob(self, theta: np.ndarray, context: np.ndarray) -> np.ndarray:
+        """Return the members' log-density of what is given, not of its images."""
         num_obs, num_samples, _ = theta.shape
         out = np.empty((len(self.members), num_obs, num_samples))
         program = self._program("density", _density)

@@ -208,7 +208,7 @@ class Refined:
         safe = np.where(
             inside[:, None], flat, network.space.constrain(network.scale.mean)
         )
-        value = network.scale.apply(network.space.unconstrain(safe)).astype(np.float32)
+        value = network.coordinates(safe)
         log_prior = self.prior.log_prob(network.space.unflatten(flat))
         repeated = np.repeat(coordinates, theta.shape[1], axis=0)
         found = log_prior + self.likelihood.log_prob(repeated, value)
@@ -238,8 +238,8 @@ def refine_by_likelihood(
             "simulations: Expected those that the posterior was trained on (dataset "
             f"{record.dataset}); got {simulations.fingerprint()}."
         )
-    value = network.scale.apply(network.space.unconstrain(good.targets))
-    pairs = Pairs(value.astype(np.float32), series, network.scale, network.scalers)
+    value = network.coordinates(good.targets)
+    pairs = Pairs(value, series, network.scale, network.scalers)
     key = stream_key(record.seed, "fit")
     held_out = shared_held_out(key, len(good), Settings(**record.settings))
     likelihood = learn_likelihood(

@@ -9,6 +9,7 @@ from pydantic import Field as Bounded
 
 from ..estimators import standardized_shape
 from ..model import (
+    MAX_IMAGES,
     Field,
     Kind,
     Space,
@@ -159,6 +160,7 @@ class ArtifactSpec(AbstractSpec):
     fields: Annotated[list[FieldSpec], Bounded(min_length=1, max_length=1000)]
     series: Annotated[dict[Name, SeriesSpec], Bounded(min_length=1)]
     single: bool
+    symmetries: Annotated[list[list[int]], Bounded(max_length=MAX_IMAGES - 1)] = []
 
     @model_validator(mode="after")
     def _sizes_fit(self):
@@ -170,6 +172,9 @@ class ArtifactSpec(AbstractSpec):
             raise ValueError(f"x has more than {MAX_ENTRIES} entries")
         if len({field.name for field in self.fields}) != len(self.fields):
             raise ValueError("a name of theta occurs twice")
+        places = list(range(1, self.space().dim + 1))
+        if any(sorted(map(abs, element)) != places for element in self.symmetries):
+            raise ValueError("a symmetry does not move every component to a place")
         if self.single and set(self.series) != {"x"}:
             raise ValueError("x is one array, which must be called 'x'")
         return self

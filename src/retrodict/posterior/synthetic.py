@@ -119,7 +119,7 @@ def race_synthetic(
     columns = join_columns(pairs.x)
     keep = _informative(pairs.scalers)
     count = max(NUM_SYNTHETIC, PER_SIMULATION * len(rest))
-    value = pairs.scale.apply(_draw_targets(key_theta, model, count))
+    value = pairs.scale.apply(draw_targets(key_theta, model, count))
     value = value.astype(np.float32)
     drawn = columns[np.resize(rest, count)].astype(np.float64)
     drawn[:, keep] = likelihood.sample(key_x, value)  # the others do not know theta
@@ -153,12 +153,13 @@ def join_columns(series: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n colum
     return np.concatenate([series[name] for name in sorted(series)], axis=1)
 
 
-def _draw_targets(
+def draw_targets(
     key: Key[Array, ""], model: Model, count: int
 ) -> Float[np.ndarray, "n dim"]:
+    """Draw unconstrained targets from the prior, of the image that networks learn."""
     theta = model.prior.sample(key, count)
     targets = model.flatten({**theta, **model.derived(theta)})
-    return model.targets.unconstrain(targets)
+    return model.targets.unconstrain(model.target_symmetries.fold(targets))
 
 
 def _settings(count: int, first: Settings) -> Settings:

@@ -318,7 +318,7 @@ def uncertainty(
 
 def _data(posterior: Posterior, simulations: Simulations) -> Data:
     network, good = posterior.network, simulations.ok()
-    value = network.scale.apply(network.space.unconstrain(good.targets))
+    value = network.coordinates(good.targets)
     series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
     z = apply_scalers(network.scalers, series)
     return Data(

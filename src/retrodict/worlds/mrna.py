@@ -11,7 +11,8 @@ made and decays,
 
 The formula does not change when :math:`\delta` and :math:`\gamma` are exchanged: which
 is the decay of messenger and which of protein cannot be told from one cell. Every
-posterior has two modes of equal weight, mirror images of each other. The onset
+posterior has two modes of equal weight, mirror images of each other. The model declares
+it, and the network learns one of them. The onset
 :math:`t_0` lumps uptake, translation and maturation; it is not a delay of
 transcription. In the part ``no_onset`` it is fixed to 0, which the data contradict.
 
@@ -333,4 +334,5 @@ def _model(names: tuple[str, ...], observed: Any) -> Model:
         labels={name: labels[name] for name in names},
     )
     name = "mrna" if "t0" in names else "mrna_no_onset"
-    return Model(prior, simulator, observed=observed, name=name)
+    exchange = {"de": "ga", "ga": "de"}
+    return Model(prior, simulator, observed=observed, name=name, symmetries=[exchange])
