@@ -15,9 +15,13 @@ ROTATION = {"a": "b", "b": "c", "c": "a"}
 THETA = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, -5.0]])
 
 
-def _model(maps, names="abc", **options):
+def _model(maps, names="abc"):
     prior = rd.Prior(**{name: dist.Normal(0, 1) for name in names})
-    return rd.Model(prior, lambda key, theta: theta["a"], symmetries=maps, **options)
+    return _of(prior).with_symmetries(maps)
+
+
+def _of(prior):
+    return rd.Model(prior, lambda key, theta: theta["a"])
 
 
 def test_the_group_holds_everything_that_the_maps_imply():
@@ -74,6 +78,13 @@ def test_a_prior_that_is_cut_has_none():
     assert not model.restricted(region).target_symmetries.elements
 
 
+def test_another_prior_must_have_them():
+    prior = rd.Prior(a=dist.Normal(0, 1), b=dist.Normal(0, 2), c=dist.Normal(0, 1))
+    assert len(_model([{"c": "-c"}]).with_prior(prior).target_symmetries.elements) == 1
+    with pytest.raises(ModelError, match="same prior"):
+        _model([EXCHANGE]).with_prior(prior)
+
+
 @pytest.mark.parametrize(
     "one",
     [
@@ -98,7 +109,7 @@ def test_more_images_than_can_be_evaluated_are_refused():
 def test_a_symmetry_that_the_prior_has_not_is_refused():
     prior = rd.Prior(a=dist.Normal(0, 1), b=dist.Normal(0, 1.1))
     with pytest.raises(ModelError, match="Give both components the same prior"):
-        rd.Model(prior, lambda key, theta: theta["a"], symmetries=[EXCHANGE])
+        _of(prior).with_symmetries([EXCHANGE])
     prior = rd.Prior(a=dist.Uniform(0, 1), b=dist.Normal(0, 1))
     with pytest.raises(ModelError, match="at its image"):
-        rd.Model(prior, lambda key, theta: theta["a"], symmetries=[{"a": "-a"}])
+        _of(prior).with_symmetries([{"a": "-a"}])

@@ -31,7 +31,8 @@ def _model():
     """Sum and product of two numbers: which is which cannot be told."""
     prior = rd.Prior(a=dist.Normal(0, 1), b=dist.Normal(0, 1))
     exchange = {"a": "b", "b": "a"}
-    return rd.Model(prior, _simulator, symmetries=[exchange], name="two numbers")
+    model = rd.Model(prior, _simulator, name="two numbers")
+    return model.with_symmetries([exchange])
 
 
 def _exact(x):

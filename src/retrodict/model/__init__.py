@@ -14,7 +14,6 @@ from .symmetry import MAX_IMAGES, Symmetries
 
 
 __all__ = [
-    "MAX_IMAGES",
     "Axis",
     "Balls",
     "Baseline",
@@ -24,6 +23,7 @@ __all__ = [
     "FigureInput",
     "JaxSimulator",
     "Kind",
+    "MAX_IMAGES",
     "Model",
     "Nuisance",
     "Prior",

@@ -64,15 +64,9 @@ class Model:
             values be missing. One word will do where ``x`` is one array.
         block_size: Rows that a JAX simulator computes at once, 1000 by default; fewer
             suit one that takes a second a row.
-        symmetries: Changes of theta that neither prior nor simulator can tell: of the
-            components that move, which one takes their place. ``{"a": "b", "b": "a"}``
-            exchanges two, ``{"a": "-a"}`` changes a sign. What they imply together
-            holds too. The posterior has them exactly. The prior is tried; that the
-            simulator has them is taken on trust.
 
     Raises:
-        ModelError: If names do not fit together, the simulator has other arguments or
-            the prior has not the symmetries.
+        ModelError: If names do not fit together or the simulator has other arguments.
         DataError: If ``observed`` holds values that are not finite.
     """
 
@@ -87,7 +81,6 @@ class Model:
         name: str = "model",
         structure: Any = None,
         block_size: int | None = None,
-        symmetries: Sequence[Mapping[str, str]] = (),
     ):
         if not isinstance(prior, Prior):
             raise ModelError(f"prior: Expected a retrodict.Prior; got {prior!r}.")
@@ -97,8 +90,7 @@ class Model:
         self.name = name
         self.block_size = block_size
         self.structure = as_structures(structure)
-        self.symmetries = tuple(symmetries)
-        check_symmetries(prior, self.symmetries)
+        self.symmetries: tuple[Mapping[str, str], ...] = ()
         _check_derived(self.derive, prior)
         default = [n for n in prior.names if n not in prior.nuisances]
         self.targets = self._space(default if infer is None else infer)
@@ -178,10 +170,35 @@ class Model:
 
         Args:
             prior: Of the same parameters.
+
+        Raises:
+            ModelError: If it is whole and has not the symmetries of the model.
         """
+        if prior.region is None:
+            check_symmetries(prior, self.symmetries)
         model = copy.copy(self)
         model.__dict__.pop("_draw_rows", None)  # compiled for the old one
         model.prior = prior
+        return model
+
+    def with_symmetries(self, maps: Sequence[Mapping[str, str]]) -> "Model":
+        """Return the same model, with changes of theta that make no difference.
+
+        The posterior has them exactly. The prior is tried; that the simulator cannot
+        tell is taken on trust.
+
+        Args:
+            maps: Of the components that move, which one takes their place, after a
+                minus with the other sign: ``{"a": "b", "b": "a"}`` exchanges two. What
+                they imply together holds too, up to 24 images of a theta.
+
+        Raises:
+            ModelError: If a map is no exchange of components of the parameters, there
+                are more images, or the prior has not the symmetry.
+        """
+        check_symmetries(self.prior, maps)
+        model = copy.copy(self)
+        model.symmetries = tuple(maps)
         return model
 
     def restricted(self, region: Region) -> "Model":

@@ -109,8 +109,8 @@ def fit(
             search=settings is None and effort == "auto",
             synthesize=len(good) == len(simulations),  # else they have another prior
         )
-    shift = float(np.log(scale.scale).sum() + space.log_det(u).mean())
-    shift += symmetries.log_count
+    volume = np.log(scale.scale).sum() + space.log_det(u).mean()
+    shift = float(volume + symmetries.log_count)
     curves = _curves(trained, shift)
     record = Record(
         **facts,
@@ -121,15 +121,9 @@ def fit(
     )
     single = not isinstance(good.x, dict)
     x_spec = XSpec(shapes=shapes, single=single, structure=structure)
-    network = Network(
-        trained.members,
-        trained.settings,
-        space,
-        x_spec,
-        pairs.scalers,
-        scale,
-        symmetries,
-    )
+    architecture = trained.members, trained.settings
+    standard = pairs.scalers, scale
+    network = Network(*architecture, space, x_spec, *standard, symmetries)
     key = stream_key(seed, "reference")
     reference = fit_typical(key, network, leading(series), trained.held_out[0])
     preview = {k: v[:8].astype(np.float64) for k, v in series.items()}

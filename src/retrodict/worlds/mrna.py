@@ -335,4 +335,5 @@ def _model(names: tuple[str, ...], observed: Any) -> Model:
     )
     name = "mrna" if "t0" in names else "mrna_no_onset"
     exchange = {"de": "ga", "ga": "de"}
-    return Model(prior, simulator, observed=observed, name=name, symmetries=[exchange])
+    model = Model(prior, simulator, observed=observed, name=name)
+    return model.with_symmetries([exchange])
