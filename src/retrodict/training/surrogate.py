@@ -74,11 +74,10 @@ class Part:
     ) -> Float[np.ndarray, " n"]:
         """Return the log-density of x given theta, in nats."""
         log_det = coordinates[:, -1]
-        rows = coordinates[:, :-1].reshape(len(value) * self.rows, -1)
-        value = np.repeat(value, self.rows, axis=0)
+        rows = coordinates[:, :-1].reshape(len(value), self.rows, -1)
         each = [in_chunks(CHUNK, _density, m, rows, value) for m in self.members]
         mixed = logsumexp(np.array(each, np.float64), axis=0) - np.log(len(each))
-        return mixed.reshape(len(log_det), self.rows).sum(1) + log_det
+        return mixed.sum(1) + log_det
 
 
 @dataclass(frozen=True)
@@ -159,6 +158,10 @@ def _draw(member, keys, value):
 
 @eqx.filter_jit
 def _density(member, coordinates, value):
+    """Return the log-density of all rows of every theta, which is embedded once."""
+    count, per_theta, dim = coordinates.shape
     conditions = jax.vmap(partial(_condition, member))(jnp.asarray(value))
-    rows = jnp.asarray(coordinates, jnp.float32)
-    return member.density.log_prob_rows(rows, conditions)
+    conditions = jnp.repeat(conditions, per_theta, axis=0)
+    rows = jnp.asarray(coordinates, jnp.float32).reshape(-1, dim)
+    log_prob = member.density.log_prob_rows(rows, conditions)
+    return log_prob.reshape(count, per_theta)
