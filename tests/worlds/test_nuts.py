@@ -55,3 +55,24 @@ def test_diagnostics_say_that_the_chains_agree(conjugate):
     assert diagnostics["smallest ESS"] > 400
     assert diagnostics["divergences"] == 0
     assert (diagnostics["chains"], diagnostics["draws"]) == (4, 8000)
+
+
+def test_chains_of_a_symmetric_posterior_are_judged_as_one_image():
+    """Which of two numbers is which cannot be told: two modes, no chain crosses.
+
+    2000 draws, half of them in each mode within four standard errors, .045.
+    """
+    prior = Prior(a=dist.Normal(0.0, 3.0), b=dist.Normal(0.0, 3.0))
+    model = Model(prior, lambda key, theta: theta["a"] + theta["b"])
+    model = model.with_symmetries([{"a": "b", "b": "a"}])
+
+    def log_likelihood(theta):
+        told = jnp.stack([theta["a"] + theta["b"], theta["a"] * theta["b"]])
+        return dist.Normal(told, 0.1).log_prob(jnp.array([1.0, -6.0])).sum()
+
+    budget = Budget(num_warmup=300, num_samples=500)
+    found = nuts(jr.key(0), model, log_likelihood, budget)
+    assert found.diagnostics["largest R-hat"] < 1.05
+    first, second = found.draws["a"], found.draws["b"]
+    assert abs((first > second).mean() - 0.5) < 0.045
+    assert abs(np.maximum(first, second).mean() - 3.0) < 0.05

@@ -24,6 +24,7 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import NUTS
 from numpyro.infer.hmc import HMCState
 
+from .._core.seeds import numpy_generator
 from ..model import Baseline, Model
 
 
@@ -72,9 +73,12 @@ def nuts(
     Returns:
         Draws of every sampled parameter, chain after chain, and as diagnostics the
         largest split R-hat, the smallest effective sample size and the divergences.
+        Chains need not cross between images that a symmetry of the model makes: their
+        draws are judged as one image, and moved to all of them.
     """
     budget = budget or Budget()
     key_start, key_chains = jr.split(key)
+    symmetries = model.inferring(model.prior.names).target_symmetries
     # JAX remembers inner functions that a simulator has traced in single precision, and
     # would build them into these programs of double precision, which then fail.
     jax.clear_caches()
@@ -87,11 +91,10 @@ def nuts(
             points = jnp.asarray(model.prior.space.unconstrain(flat))
         u, divergences = _run_chains(key_chains, log_density, points, budget)
         theta = np.asarray(model.prior.space.constrain(u), dtype=np.float64)
-    return Baseline(
-        method=METHOD,
-        draws=model.prior.space.unflatten(theta.reshape(-1, theta.shape[-1])),
-        diagnostics=_diagnostics(theta) | {"divergences": float(divergences)},
-    )
+    rng = numpy_generator(jr.fold_in(key, 1))
+    moved = symmetries.scatter(rng, theta.reshape(-1, theta.shape[-1]))
+    told = _diagnostics(symmetries.fold(theta)) | {"divergences": float(divergences)}
+    return Baseline(METHOD, model.prior.space.unflatten(moved), told)
 
 
 def _run_chains(
