@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from retrodict.bench import methods
-from retrodict.bench.methods import SYMMETRIES
-from retrodict.bench.tasks import load_task
+from retrodict.bench.tasks import SYMMETRIES, load_task
 
 
 @pytest.mark.parametrize("name", SYMMETRIES)

@@ -41,6 +41,19 @@ def test_a_map_says_what_takes_the_place_of_a_component():
     np.testing.assert_array_equal(found.images(THETA)[1], [[-1, -3, 2], [-1, -1, -5]])
 
 
+def test_elements_are_told_in_words():
+    signs = as_symmetries("abc", [{"b": "-b"}])
+    assert signs.describe("abc") == ["b = -b"]
+    assert as_symmetries("abc", [ROTATION]).describe("abc") == [
+        "a = b, b = c, c = a",
+        "a = c, b = a, c = b",
+    ]
+    assert as_symmetries("ab", [{"a": "-b", "b": "-a"}]).describe("ab") == [
+        "a = -b, b = -a"
+    ]
+    assert Symmetries().describe("abc") == []
+
+
 def test_all_images_are_folded_to_the_first():
     orders = as_symmetries("abc", [EXCHANGE, ROTATION])
     for image in orders.images(THETA):
@@ -92,8 +105,11 @@ def test_another_prior_must_have_them():
         {"a": "b", "b": "b"},
         {"a": "d", "d": "a"},
         {"a": "--a"},
+        {},
+        "a",  # what comes of a map that is not in a list
     ],
 )
+@pytest.mark.usefixtures("without_type_checks")
 def test_what_is_no_exchange_of_components_is_refused(one):
     with pytest.raises(ModelError, match=r"symmetries\[0\].*Components are"):
         _model([one])

@@ -60,7 +60,8 @@ def test_diagnostics_say_that_the_chains_agree(conjugate):
 def test_chains_of_a_symmetric_posterior_are_judged_as_one_image():
     """Which of two numbers is which cannot be told: two modes, no chain crosses.
 
-    2000 draws, half of them in each mode within four standard errors, .045.
+    Chains begin in both: as they are, R-hat is far above one. Of 500 draws of a chain
+    half are in each mode within four standard errors, .09.
     """
     prior = Prior(a=dist.Normal(0.0, 3.0), b=dist.Normal(0.0, 3.0))
     model = Model(prior, lambda key, theta: theta["a"] + theta["b"])
@@ -71,8 +72,11 @@ def test_chains_of_a_symmetric_posterior_are_judged_as_one_image():
         return dist.Normal(told, 0.1).log_prob(jnp.array([1.0, -6.0])).sum()
 
     budget = Budget(num_warmup=300, num_samples=500)
-    found = nuts(jr.key(0), model, log_likelihood, budget)
+    here, there = np.array([3.0, -2.0, 3.0, -2.0]), np.array([-2.0, 3.0, -2.0, 3.0])
+    starts = {"a": here, "b": there}
+    found = nuts(jr.key(0), model, log_likelihood, budget, starts=starts)
     assert found.diagnostics["largest R-hat"] < 1.05
     first, second = found.draws["a"], found.draws["b"]
-    assert abs((first > second).mean() - 0.5) < 0.045
+    share = (first > second).reshape(4, 500).mean(axis=1)
+    np.testing.assert_allclose(share, 0.5, atol=0.09)
     assert abs(np.maximum(first, second).mean() - 3.0) < 0.05

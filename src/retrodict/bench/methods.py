@@ -19,6 +19,7 @@ from .._core.seconds import total_seconds
 from ..model import Model
 from ..posterior import Posterior, Refined, Sequential, fit, refine
 from ..simulations import Simulations, simulate
+from .tasks import SYMMETRIES
 
 
 @runtime_checkable
@@ -89,17 +90,6 @@ def refined(model: Model, budget: int, seed: int, effort: str) -> Answer:
     sims, posterior = _fitted(model, budget, seed, effort)
     both = refine(posterior, sims)
     return Trained(both, **total_seconds((posterior.record, both.likelihood)))
-
-
-SLCP = ({"theta_3": "-theta_3"}, {"theta_4": "-theta_4"})
-SYMMETRIES = MappingProxyType(
-    {
-        "two_moons": ({"theta_1": "-theta_2", "theta_2": "-theta_1"},),
-        "slcp": SLCP,
-        "slcp_distractors": SLCP,
-    }
-)
-"""The symmetries of theta of the tasks that have some, by name."""
 
 
 def declared(model: Model, budget: int, seed: int, effort: str) -> Answer:

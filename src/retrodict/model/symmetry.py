@@ -49,6 +49,22 @@ class Symmetries:
         moved = [theta[..., np.abs(e) - 1] * np.sign(e) for e in self.elements]
         return np.stack([theta, *moved])
 
+    def describe(self, names: Sequence[str]) -> list[str]:
+        """Say of every element what takes whose place: ``"a = b, b = a"``.
+
+        Args:
+            names: The components of theta.
+        """
+        sources = [*names, *(f"-{name}" for name in reversed(names))]
+        return [
+            ", ".join(
+                f"{name} = {sources[place - (place > 0)]}"
+                for number, (name, place) in enumerate(zip(names, e, strict=True), 1)
+                if place != number
+            )
+            for e in self.elements
+        ]
+
     def fold(self, theta: Float[np.ndarray, "*n dim"]) -> Float[np.ndarray, "*n dim"]:
         """Return of every theta the image that is first: smallest in its first entry.
 
@@ -134,16 +150,17 @@ def _element(
     names: Sequence[str], one: Mapping[str, str], where: str
 ) -> tuple[int, ...]:
     """Return the places of all components under one map."""
-    sources = {name: str(source).removeprefix("-") for name, source in one.items()}
+    told = dict(one) if isinstance(one, Mapping) else {}
+    sources = {name: str(source).removeprefix("-") for name, source in told.items()}
     unknown = set(sources) - set(names)
-    if unknown or sorted(sources) != sorted(sources.values()):
+    if not told or unknown or sorted(sources) != sorted(sources.values()):
         raise ModelError(
             f"{where}: Expected components of theta, each of which takes the place of "
             f"one of them, such as {{'a': 'b', 'b': 'a'}} or {{'a': '-a'}}; got "
-            f"{dict(one)}. Components are {list(names)}."
+            f"{one}. Components are {list(names)}."
         )
     places = {name: names.index(source) + 1 for name, source in sources.items()}
-    signs = {n: -1 if str(source).startswith("-") else 1 for n, source in one.items()}
+    signs = {n: -1 if str(source).startswith("-") else 1 for n, source in told.items()}
     return tuple(
         signs.get(name, 1) * places.get(name, number)
         for number, name in enumerate(names, start=1)

@@ -103,9 +103,9 @@ def _provenance(result: Result) -> dict[str, str]:
     facts["seed of the training"] = str(record.seed)
     for name, text in record.prior_text.items():
         facts[f"prior of {name}"] = text
-    for number, one in enumerate(result.study.model.symmetries, start=1):
-        moves = [f"{name} = {source}" for name, source in one.items()]
-        facts[f"symmetry {number}, declared"] = ", ".join(moves)
+    images = result.posterior.network.symmetries.describe(result.posterior.names)
+    if images:
+        facts["declared symmetries"] = "; ".join(images)
     for name, value in result.timings.items():
         facts[name] = f"{value:.1f}"
     return facts

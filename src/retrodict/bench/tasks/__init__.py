@@ -32,6 +32,18 @@ TASKS = MappingProxyType(
 """What each task is about, in one line, by name, in the order of the paper."""
 
 
+_SIGNS = ({"theta_3": "-theta_3"}, {"theta_4": "-theta_4"})
+SYMMETRIES = MappingProxyType(
+    {
+        "two_moons": ({"theta_1": "-theta_2", "theta_2": "-theta_1"},),
+        "slcp": _SIGNS,
+        "slcp_distractors": _SIGNS,
+    }
+)
+"""The symmetries of theta of the tasks that have some, by name: what
+:meth:`.Model.with_symmetries` is told by the method that may know them."""
+
+
 def check_task(name: str) -> str:
     """Return ``name``, or say which tasks there are.
 
@@ -57,4 +69,4 @@ def load_task(name: str) -> Study:
     return import_module(f".{check_task(name)}", __package__).study()
 
 
-__all__ = ["TASKS", "check_task", "load_task"]
+__all__ = ["SYMMETRIES", "TASKS", "check_task", "load_task"]
