@@ -1,6 +1,7 @@
 """Figures: the right artists, no state left behind, and no input that crashes them."""
 
 import base64
+import itertools
 import sys
 import warnings
 
@@ -224,6 +225,14 @@ def test_coverage_contraction_and_training(make_content):
     assert [int(c.get_xdata()[0]) - 1 for c in circles] == list(content.best_epoch)
 
 
+@pytest.mark.parametrize(("reach", "scale"), [(20.0, "linear"), (1e4, "symlog")])
+def test_bands_that_reach_far_leave_the_points_to_be_seen(rng, reach, scale):
+    """A prior predictive up to 1e4 over points of 1 to 9 is drawn on logarithms."""
+    bands = rng.uniform(0, reach, (200, 9))
+    axes = figures.predictive_plot(bands, np.arange(1.0, 10)).axes[0]
+    assert axes.get_yscale() == scale
+
+
 @pytest.mark.parametrize("here", [None, np.array([0.2, 1.4])])
 def test_informed_plot_has_a_row_each(here):
     figure = figures.informed_plot(["a", "b"], here, np.array([0.1, 0.9]))
@@ -281,6 +290,25 @@ def test_safe_text():
     assert axis_label("a") == "a"
 
 
+def test_a_unit_that_does_not_fit_stands_below_its_label():
+    unit = "1/(year · thousand lynx)"
+    assert axis_label(r"$\beta$", unit, 16) == "$\\beta$\n(1/(year ·\nthousand lynx))"
+    assert axis_label(r"$\alpha$", "1/year", 16) == r"$\alpha$ (1/year)"
+
+
+def test_the_labels_of_many_parameters_stay_apart(rng):
+    names = [f"p{i}" for i in range(8)]
+    figure = figures.pair_plot(
+        {name: rng.normal(size=200) for name in names},
+        units=dict.fromkeys(names, "1/(year · thousand lynx)"),
+    )
+    figure.draw_without_rendering()
+    boxes = [a.xaxis.label.get_window_extent() for a in figure.axes[-8:]]
+    lefts = sorted((box.x0, box.x1) for box in boxes)
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(lefts))
+    assert min(box.y0 for box in boxes) >= 0
+
+
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (1e-21, 5e-21), (1e6, 1e6 + 4), (-3, -1), (0, 5e8)]
 )
@@ -291,6 +319,13 @@ def test_ticks_are_few_and_distinct(low, high):
     texts = [axes.xaxis.get_major_formatter()(v, 0) for v in axes.get_xticks()]
     assert 1 <= len(texts) <= 5
     assert len(set(texts)) == len(texts)
+
+
+def test_hundreds_are_not_written_as_powers():
+    axes = Figure().subplots()
+    axes.set_xlim(0, 300)
+    sparse_ticks(axes, "x", 3)
+    assert axes.xaxis.get_major_formatter()(200.0, 0) == "200"
 
 
 def test_many_points_become_a_bitmap(rng):

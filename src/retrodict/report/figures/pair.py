@@ -20,6 +20,8 @@ Limits = tuple[float, float]
 
 _MASSES = (0.5, 0.9)
 _MAX_PARAMETERS = 12
+_LINE = 0.14  # inches of a line of a label
+_CHARACTER = 0.062
 
 
 @style.styled
@@ -70,7 +72,9 @@ def pair_plot(
         n: frame([draws[n], *(r[n] for r in extra if n in r)], tail=0.001)
         for n in names
     }
-    figure, grid = _grid(len(names))
+    most = int(_panel(len(names)) / _CHARACTER)
+    words = [style.axis_label(labels[n] or n, units[n], most) for n in names]
+    figure, grid = _grid(len(names), max(word.count("\n") for word in words))
     for i, row in enumerate(names):
         _marginal(grid[i, i], row, limits[row], draws, prior, reference)
         for j, column in enumerate(names[:i]):
@@ -78,7 +82,7 @@ def pair_plot(
             _pair(grid[i, j], (column, row), box, draws, reference)
     one = {name: np.asarray(value)[None] for name, value in (truth or {}).items()}
     _mark_truth(grid, names, {n: v[0] for n, v in component_draws(one).items()})
-    _finish(grid, [style.axis_label(labels[n] or n, units[n]) for n in names])
+    _finish(grid, words)
     _add_legend(figure, len(names), prior, reference, legend or {})
     return figure
 
@@ -150,11 +154,16 @@ def _checked_names(draws: Draws, names: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def _grid(count: int) -> tuple[Figure, np.ndarray]:
-    panel = {1: 2.6, 2: 2.0, 3: 1.65, 4: 1.4, 5: 1.25}.get(count, 1.05)
+def _panel(count: int) -> float:
+    """Return the side of one panel, inches."""
+    return {1: 2.6, 2: 2.0, 3: 1.65, 4: 1.4, 5: 1.25}.get(count, 1.05)
+
+
+def _grid(count: int, more_lines: int) -> tuple[Figure, np.ndarray]:
+    panel = _panel(count)
     left, bottom, top, right = (
-        0.75,
-        0.55 if count < 4 else 0.75,
+        0.75 + more_lines * _LINE,
+        (0.55 if count < 4 else 0.75) + more_lines * _LINE,
         0.38 if count == 1 else 0.12,
         0.12,
     )

@@ -11,6 +11,7 @@ from . import style
 
 
 _MANY_POINTS = 60
+_FAR = 30.0  # times what was observed: beyond, the axis is logarithmic
 
 
 @style.styled
@@ -49,6 +50,7 @@ def predictive_plot(
     else:
         _intervals(axes, values, bands)
     _points(axes, values, observed, outside(predictive, observed))
+    _logarithmic_if_far(axes, bands, observed)
     axes.set_xlabel(style.safe_text(label, 60))
     axes.set_ylabel(style.safe_text(ylabel, 40))
     if title:
@@ -157,6 +159,16 @@ def _intervals(axes: Axes, values: np.ndarray, bands: np.ndarray) -> None:
     axes.plot([], [], "s", color=style.POSTERIOR_MIDDLE, label="50 % band")
     axes.set_xticks(values)
     axes.set_xlim(values[0] - 0.6, values[-1] + 0.6)
+
+
+def _logarithmic_if_far(axes: Axes, bands: np.ndarray, observed: np.ndarray) -> None:
+    """Let points be seen under bands that reach many times as far, as a prior's may."""
+    seen = observed[np.isfinite(observed)]
+    low, high = np.nanmin(bands), np.nanmax(bands)
+    if len(seen) and seen.min() > 0 <= low and high > _FAR * seen.max():
+        least = float(seen.min())
+        axes.set_yscale("symlog", linthresh=10 ** np.floor(np.log10(least)))
+        axes.set_ylim(bottom=0)
 
 
 def _points(

@@ -5,6 +5,8 @@ that they leave no global state behind and need no display.
 """
 
 import functools
+import re
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,9 +135,28 @@ def safe_text(text: object, limit: int = 28) -> str:
     return _shorten(line, limit).replace("$", r"\$")
 
 
-def axis_label(label: str, unit: str = "") -> str:
-    """Join a label and its unit as ``label (unit)``, both made safe."""
-    return f"{safe_text(label)} ({safe_text(unit)})" if unit else safe_text(label)
+def axis_label(label: str, unit: str = "", most: int = 99) -> str:
+    """Join a label and its unit as ``label (unit)``, both made safe.
+
+    Args:
+        label: How to write the quantity.
+        unit: Its unit; left out if empty.
+        most: Characters of one line. If both together are longer, the unit stands
+            below the label.
+    """
+    first = safe_text(label)
+    if not unit:
+        return first
+    second = f"({safe_text(unit)})"
+    if len(_bare(first)) + 1 + len(_bare(second)) <= most:
+        return f"{first} {second}"
+    lines = [second] if "$" in second else textwrap.wrap(second, max(most, 8))
+    return "\n".join([first, *lines])
+
+
+def _bare(text: str) -> str:
+    """Return roughly what is seen of mathtext: a command is one character."""
+    return re.sub(r"\\[a-zA-Z]+", "x", text).translate(str.maketrans("", "", "${}_^"))
 
 
 def _shorten(text: str, limit: int) -> str:

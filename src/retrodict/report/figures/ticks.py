@@ -24,6 +24,8 @@ def _formatter(limits: tuple[float, float]) -> Callable[[float, int | None], str
     def write(value: float, position: int | None = None) -> str:
         del position
         text = f"{value:.{digits}g}" if abs(value) > 1e-9 * span else "0"
+        if "e" in text and 1 <= abs(value) < 1e5:
+            text = f"{float(text):.0f}"  # 200, not 2e+02
         return text.replace("-", "\N{MINUS SIGN}")
 
     return write
