@@ -36,7 +36,7 @@ def test_the_curve_does_not_change_when_the_rates_are_exchanged():
 
 def test_the_log_likelihood_is_that_of_scipy():
     theta = theta_of()
-    y = np.asarray(mrna.simulator(jr.key(0), theta)["log_light"], float)
+    y = np.asarray(mrna.trace_simulator(jr.key(0), theta)["log_light"], float)
     expected = stats.norm.logpdf(y, reference(theta), np.exp(-3.0)).sum()
     assert float(mrna.log_likelihood(theta, y)) == pytest.approx(expected, rel=1e-3)
 
@@ -49,5 +49,10 @@ def test_a_folder_without_the_file_is_refused(tmp_path):
 def test_a_hundred_cells_are_read(data_folder):
     study = mrna.load(data_folder)
     assert len(study.observations) == 100
-    assert study.model.observed["log_light"].shape == (180,)
+    assert study.model.observed["fit"].shape == (11,)
+    assert study.show(study.model.observed)["log_light"].shape == (180,)
+    trace = mrna.read_cells(data_folder)["cell0"]
+    left = study.show(study.model.observed)["log_light"] - trace
+    noise = float(np.log(np.sqrt(np.mean(left**2))))
+    assert noise == pytest.approx(study.model.observed["fit"][5], abs=1e-3)
     assert study.measure is not None
