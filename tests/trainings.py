@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.special import logsumexp
 
 from retrodict.estimators import Estimator
@@ -22,6 +25,28 @@ SMALL = Settings(
     epochs=6,
     batch_size=32,
 )
+
+
+_LIKELIHOOD = import_module("retrodict.training.fit_surrogate")
+_FLOWS, _NORMAL = _LIKELIHOOD._flows, _LIKELIHOOD.normal_settings
+
+
+def shorten_likelihoods(
+    patch: pytest.MonkeyPatch, factor: int, *, raced: bool = False
+) -> None:
+    """Let likelihoods learn for a part of their epochs, by default without a race."""
+
+    def short(settings: Settings) -> Settings:
+        return replace(settings, epochs=max(settings.epochs // factor, 3))
+
+    def flows(rows, num_members, **asked):
+        found = _FLOWS(rows, num_members, raced=raced and asked["raced"])
+        return tuple(map(short, found))
+
+    patch.setattr(_LIKELIHOOD, "_flows", flows)
+    patch.setattr(
+        _LIKELIHOOD, "normal_settings", lambda *a, **k: short(_NORMAL(*a, **k))
+    )
 
 
 def linear_data(

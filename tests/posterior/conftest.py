@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 import pytest
 
 import retrodict as rd
+from trainings import shorten_likelihoods
 
 
 MEAN = np.array([1.0, -1.0])
@@ -106,6 +107,15 @@ def bounded_model():
         size=dist.HalfNormal(jnp.ones(2)),
     )
     return rd.Model(prior, bounded_simulator, name="bounded")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_likelihoods():
+    """One network and a quarter of the epochs are enough for what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_likelihoods(patch, 4)
+        patch.setattr("retrodict.posterior.refined.NUM_LEARNED", 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,6 @@ def rounds():
     """The linear model with two rounds; trainings are short, and start exact."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("retrodict.posterior.rounds.MEMBERS", 1)
-        patch.setattr("retrodict.posterior.refined.NUM_LEARNED", 1)
         model = linear_model()
         first = rd.simulate(model, 400, seed=0)
         posterior = rd.fit(first, settings=LINEAR_SETTINGS)
