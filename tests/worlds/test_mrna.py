@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from retrodict._core.errors import DataError
+from retrodict._core.errors import DataError, ModelError
 from retrodict.worlds import mrna
 
 
@@ -44,6 +44,12 @@ def test_the_log_likelihood_is_that_of_scipy():
 def test_a_folder_without_the_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"--data: .*first100cells\.csv\.gz"):
         mrna.load(tmp_path)
+
+
+def test_chains_need_the_trace():
+    study = mrna.study()
+    with pytest.raises(ModelError, match=r"baseline: .*--data DIR, or --no-baseline"):
+        study.baseline(jr.key(0), study.model)
 
 
 def test_a_hundred_cells_are_read(data_folder):

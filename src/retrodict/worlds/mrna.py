@@ -40,7 +40,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
 
-from .._core.errors import DataError
+from .._core.errors import DataError, ModelError
 from ..diagnostics import c2st
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
 from ._light_curve import (
@@ -135,9 +135,18 @@ def log_likelihood(theta: Theta, y: Float[np.ndarray, "180"]) -> Float[Array, ""
 
 
 def baseline(
-    key: Key[Array, ""], model: Model, y: Float[np.ndarray, "180"]
+    key: Key[Array, ""], model: Model, y: Float[np.ndarray, "180"] | None = None
 ) -> Baseline:
-    """Sample the exact posterior of one trace, both modes by the declared symmetry."""
+    """Sample the exact posterior of one trace, both modes by the declared symmetry.
+
+    Raises:
+        ModelError: If there is no trace, which a fit does not give back.
+    """
+    if y is None:
+        raise ModelError(
+            "baseline: Expected the trace of a cell; got its fit alone. Give --data "
+            "DIR, or --no-baseline."
+        )
     of_theta = partial(log_likelihood, y=y)
     budget = Budget(num_warmup=600, num_samples=1000)
     return replace(nuts(key, model, of_theta, budget), method="NUTS, mirrored")
@@ -298,6 +307,7 @@ def study() -> Study:
         description=" ".join(DESCRIPTION.split()),
         source=SOURCE,
         budget=100_000,
+        baseline=baseline,
         axes=_axes("log fluorescence, fitted"),
         show=show,
         load=load,
