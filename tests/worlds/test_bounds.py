@@ -50,7 +50,9 @@ BOUNDS: dict[tuple[str, str], dict[tuple[str, ...], tuple[NUMBER, NUMBER]]] = {
     ("mrna", ""): {  # by construction, now that the exchange of rates is declared
         ("measured", "cells with mass of de > ga in [.4, .6] (%)"): (90, 100),
         ("measured", "cells with that C2ST below .55 (%)"): (90, 100),
-    },
+    }
+    | agrees(("de", "ga", "sigma"), difference=0.2, ratio=(0.85, 1.15))
+    | agrees(("k", "t0", "offset"), difference=1.0, ratio=(0.85, 2.5)),
     ("mrna", "no_onset"): {
         ("measured", "cells that contradict the model, p < .01 (%)"): (50, 100),
     },
