@@ -312,7 +312,7 @@ def study() -> Study:
         show=show,
         load=load,
         parts={"no_onset": no_onset_study},
-        minutes=20.0,
+        minutes=40.0,
     )
 
 
