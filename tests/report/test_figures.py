@@ -233,6 +233,11 @@ def test_bands_that_reach_far_leave_the_points_to_be_seen(rng, reach, scale):
     assert axes.get_yscale() == scale
 
 
+def test_bands_without_a_number_are_drawn():
+    figure = figures.predictive_plot(np.full((20, 9), np.nan), np.arange(1.0, 10))
+    assert figure.axes[0].get_yscale() == "linear"
+
+
 @pytest.mark.parametrize("here", [None, np.array([0.2, 1.4])])
 def test_informed_plot_has_a_row_each(here):
     figure = figures.informed_plot(["a", "b"], here, np.array([0.1, 0.9]))

@@ -18,7 +18,7 @@ POINT = {"de": -2.3, "ga": -3.4, "k": 5.5, "t0": 0.0, "offset": 1.9, "sigma": -3
 
 @pytest.fixture(scope="module")
 def fits():
-    """Return the fits of traces drawn at theta, keyed as they are told apart."""
+    """Draw traces at theta; return them, and their summaries by name."""
     program = jax.jit(jax.vmap(light.fit_trace))
 
     def of(count, **changes):

@@ -57,10 +57,12 @@ from ._nuts import Budget, nuts
 
 
 Cells = Mapping[str, np.ndarray]  # traces of log fluorescence
+Fits = Mapping[str, Mapping[str, np.ndarray]]
 
 FOLDER = "mrna_transfection"
 FILE = "froehlich2018_20160427_eGFP_first100cells.csv.gz"
 NUM_CURVES = 300  # posterior draws of a band
+LEVELS = (0.05, 0.5, 0.95)
 NUM_COMPARED = 500  # draws of a cell and of its mirror image that a classifier sees
 
 DESCRIPTION = """A hundred cells are given the same messenger RNA and begin to glow.
@@ -153,11 +155,11 @@ def baseline(
 
 
 def measure_modes(
-    key: Key[Array, ""], model: Model, posterior: Any, cells: Cells
+    key: Key[Array, ""], model: Model, posterior: Any, fits: Fits
 ) -> dict[str, float]:
     """Return how many cells have both modes, and medians over the population."""
-    fits = [x["fit"] for x in fit_cells(cells).values()]
-    draws = posterior.sample(key, {"fit": np.stack(fits)}, 2000)
+    xs = {"fit": np.stack([x["fit"] for x in fits.values()])}
+    draws = posterior.sample(key, xs, 2000)
     names = list(model.target_names)
     first, second = names.index("de"), names.index("ga")
     mirrored = draws.copy()
@@ -168,7 +170,7 @@ def measure_modes(
         for one, other in zip(draws, mirrored, strict=True)
     ]
     numbers = {
-        "cells": float(len(cells)),
+        "cells": float(len(fits)),
         "cells with mass of de > ga in [.4, .6] (%)": 100
         * float(((mass >= 0.4) & (mass <= 0.6)).mean()),
         "C2ST of draws against mirrored draws, median": float(np.median(scores)),
@@ -253,7 +255,7 @@ def cells_and_rates(inputs: FigureInput) -> tuple[str, Any]:
             )
         first = next(iter(inputs.observations.values()), inputs.draws)
         axes.plot(first["de"][:300], first["ga"][:300], ".", color=style.BASELINE, ms=2)
-        ends = (-9, 3)
+        ends = (-6.5, 0.5)
         axes.plot(ends, ends, ":", color=style.MUTED, lw=0.8)
         axes.set(xlim=ends, ylim=ends, aspect="equal")
         axes.set(xlabel=r"$\log\delta$ (1/h)", ylabel=r"$\log\gamma$ (1/h)")
@@ -266,34 +268,39 @@ def cells_and_rates(inputs: FigureInput) -> tuple[str, Any]:
     return caption, figure
 
 
-def trace_and_curves(
+def trace_beside_curves(
     inputs: FigureInput, trace: Float[np.ndarray, "180"]
 ) -> tuple[str, Any]:
-    """Draw the trace of a cell over curves of the posterior, and those of NUTS."""
+    """Draw a trace less the median curve of the network, and bands of the curves."""
     from ..report.figures import style
 
     def curves(draws: Mapping[str, np.ndarray]) -> np.ndarray:
         theta = {name: jnp.asarray(draws[name][:NUM_CURVES]) for name in NAMES}
-        return np.quantile(np.asarray(jax.vmap(log_light)(theta)), (0.05, 0.95), axis=0)
+        return np.quantile(np.asarray(jax.vmap(log_light)(theta)), LEVELS, axis=0)
 
+    low, median, high = curves(inputs.draws)
     with style.house_style():
         figure, axes = style.new_axes(5.6, 3.3)
-        axes.plot(TIMES, trace, ".", color=style.INK, ms=3, label="measured")
-        band = curves(inputs.draws)
         axes.fill_between(
-            TIMES, *band, color=style.POSTERIOR_MIDDLE, lw=0, label="network, 90 %"
+            TIMES,
+            low - median,
+            high - median,
+            color=style.POSTERIOR_MIDDLE,
+            lw=0,
+            label="network, 90 %",
         )
+        axes.plot(TIMES, trace - median, ".", color=style.INK, ms=3, label="measured")
         if inputs.baseline is not None:
-            low, high = curves(inputs.baseline.draws)
+            low, _, high = curves(inputs.baseline.draws) - median
             axes.plot(TIMES, low, color=style.BASELINE, lw=0.8, label="NUTS, 90 %")
             axes.plot(TIMES, high, color=style.BASELINE, lw=0.8)
-        axes.set(xlabel="time (hours)", ylabel="log fluorescence")
-        axes.legend(loc="lower right")
+        axes.set(xlabel="time (hours)", ylabel="log fluorescence − median curve")
+        axes.legend()
     caption = (
-        "The first cell: what was measured (black), and where the curve without noise "
-        "runs, by the network (blue) and by NUTS on the exact likelihood (orange). "
-        "Points that leave the curve together, for hours, are not the independent "
-        "noise that the model has."
+        "The first cell, less the median curve of the network: what was measured "
+        "(black), and where the curve without noise runs, by the network (blue) and by "
+        "NUTS on the exact likelihood (orange). Points that leave zero together, for "
+        "hours, are not the independent noise that the model has."
     )
     return caption, figure
 
@@ -332,8 +339,8 @@ def load(folder: Path) -> Study:
         study(),
         model=_model(NAMES, simulator, fits[name]),
         baseline=partial(baseline, y=trace),
-        figures=(partial(trace_and_curves, trace=trace), cells_and_rates),
-        measure=partial(measure_modes, cells=cells),
+        figures=(partial(trace_beside_curves, trace=trace), cells_and_rates),
+        measure=partial(measure_modes, fits=fits),
         observations=fits,
     )
 

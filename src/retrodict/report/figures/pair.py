@@ -20,8 +20,8 @@ Limits = tuple[float, float]
 
 _MASSES = (0.5, 0.9)
 _MAX_PARAMETERS = 12
-_LINE = 0.14  # inches of a line of a label
-_CHARACTER = 0.062
+_LINE = 0.14  # height of a line of a label, inches
+_CHARACTER = 0.062  # width of a character, inches
 
 
 @style.styled

@@ -163,9 +163,10 @@ def _intervals(axes: Axes, values: np.ndarray, bands: np.ndarray) -> None:
 
 def _logarithmic_if_far(axes: Axes, bands: np.ndarray, observed: np.ndarray) -> None:
     """Let points be seen under bands that reach many times as far, as a prior's may."""
-    seen = observed[np.isfinite(observed)]
-    low, high = np.nanmin(bands), np.nanmax(bands)
-    if len(seen) and seen.min() > 0 <= low and high > _FAR * seen.max():
+    seen, drawn = (values[np.isfinite(values)] for values in (observed, bands))
+    if not (len(seen) and len(drawn)):
+        return
+    if seen.min() > 0 <= drawn.min() and drawn.max() > _FAR * seen.max():
         least = float(seen.min())
         axes.set_yscale("symlog", linthresh=10 ** np.floor(np.log10(least)))
         axes.set_ylim(bottom=0)
