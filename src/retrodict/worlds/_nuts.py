@@ -83,7 +83,7 @@ def nuts(
     # would build them into these programs of double precision, which then fail.
     jax.clear_caches()
     with jax.enable_x64(True):
-        log_density = _log_density(model, log_likelihood)
+        log_density = make_log_density(model, log_likelihood)
         if starts is None:
             points = _starts(key_start, model, log_density, budget.num_chains)
         else:
@@ -130,7 +130,7 @@ def _run_chains(
     return kept.swapaxes(0, 1), int(diverging[budget.num_warmup :].sum())
 
 
-def _log_density(
+def make_log_density(
     model: Model, log_likelihood: LogLikelihood
 ) -> Callable[[Array], Array]:
     """Return the log posterior density in unconstrained coordinates, unnormalized."""
