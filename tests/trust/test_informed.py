@@ -95,3 +95,30 @@ def test_useless_knowledge_is_called_that(model):
     assert report.nuisance_sentence == "Knowing offset would make no interval narrower."
     many = Informed(report.here, report.average, tuple("uvwxyz"), {"a": 0.5})
     assert "u, v, w and 3 more nuisances" in many.nuisance_sentence
+
+
+def test_modes_that_mirror_each_other_are_no_ridge(model):
+    """Exchangeable a and b, well known as a pair: two narrow modes, far apart."""
+    normal = dist.Normal(0.0, 1.0)
+    mirrored = Model(
+        Prior(a=normal, b=normal), lambda key, theta: theta["a"] + theta["b"]
+    )
+    declared = mirrored.with_symmetries([{"a": "b", "b": "a"}])
+
+    class Mirrored(Marginal):
+        def sample(self, key, xs, num_samples):
+            rng = np.random.default_rng(0)
+            pair = np.sort(rng.normal([-1.0, 1.0], 0.05, (len(xs), num_samples, 2)))
+            return np.where(rng.random((len(xs), num_samples, 1)) < 0.5, pair, -pair)
+
+    def report(of):
+        sims = simulate(of, 300, seed=1)
+        draws = Mirrored().sample(jr.key(0), np.asarray(sims.x)[:1], 500)[0]
+        return informed(jr.key(1), Mirrored(), sims, draws)
+
+    untold, told = report(mirrored), report(declared)
+    assert untold.here.ridges
+    assert not told.here.ridges
+    assert max(told.here.remaining) < 0.1 < min(untold.here.remaining)
+    assert "(a = b, b = a)" in told.symmetry_sentence
+    assert not untold.symmetry_sentence

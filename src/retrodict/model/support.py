@@ -196,9 +196,9 @@ class Support:
 
     def _from_unit(self, xp, special, u, lower, upper):
         if self.kind == "interval":
-            low = lower + (upper - lower) * special.ndtr(u)
-            high = upper - (upper - lower) * special.ndtr(-u)
-            return xp.where(u < 0, low, high)  # the nearer bound: no cancellation
+            # From the nearer bound: no cancellation.
+            away = (upper - lower) * special.ndtr(xp.where(u < 0, u, -u))
+            return xp.where(u < 0, lower + away, upper - away)
         return xp.exp(xp.log(lower) + (xp.log(upper) - xp.log(lower)) * special.ndtr(u))
 
     def _to_normal(self, xp, special, theta, lower, upper):

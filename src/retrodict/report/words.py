@@ -78,6 +78,8 @@ def informed_words(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
     ]
     if found.nuisance_sentence:
         parts.append(("Nuisances.", (found.nuisance_sentence,)))
+    if found.symmetry_sentence:
+        parts.append(("Symmetry.", (found.symmetry_sentence,)))
     return parts
 
 

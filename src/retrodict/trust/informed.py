@@ -29,12 +29,25 @@ class Informed:
         nuisances: The nuisances that were marginalized.
         width_if_known: Share of each parameter's width that would be left if they were
             fixed; empty where there are none, or too few test simulations to tell.
+        symmetries: What was declared to be impossible to tell, in words. Everything is
+            judged as one image of it: modes that mirror each other are no ridge.
     """
 
     here: Identifiability
     average: Identifiability
     nuisances: tuple[str, ...] = ()
     width_if_known: Mapping[str, float] = field(default_factory=dict)
+    symmetries: tuple[str, ...] = ()
+
+    @property
+    def symmetry_sentence(self) -> str:
+        """Say which images are judged as one; empty without symmetries."""
+        if not self.symmetries:
+            return ""
+        return (
+            "No data can tell theta from its images, which was declared "
+            f"({'; '.join(self.symmetries)}): what is said here is said of one of them."
+        )
 
     @property
     def nuisance_sentence(self) -> str:
@@ -59,6 +72,7 @@ class Informed:
             "average": self.average.to_dict(),
             "width_if_nuisances_known": dict(self.width_if_known),
             "nuisance_sentence": self.nuisance_sentence,
+            "symmetries": list(self.symmetries),
         }
 
 
@@ -84,8 +98,10 @@ def informed(
     good, model = simulations.ok(), simulations.model
     asked = good if asked is None else asked.ok()
     xs = take_rows(asked.x, np.arange(min(NUM_AVERAGED, len(asked))))
+    images = model.target_symmetries
     everywhere = np.asarray(posterior.sample(key, xs, NUM_DRAWS), np.float64)
-    prior_draws = good.targets[:NUM_PRIOR]
+    draws, everywhere = images.fold(draws), images.fold(everywhere)
+    prior_draws = images.fold(good.targets[:NUM_PRIOR])
     names = tuple(model.target_names)
     targets = {field.name for field in model.targets.fields}
     shares = [] if width_if_known is None else width_if_known.tolist()
@@ -94,6 +110,7 @@ def informed(
         average=identifiability(prior_draws, everywhere, names=names),
         nuisances=tuple(n for n in model.prior.nuisances if n not in targets),
         width_if_known=dict(zip(names, shares, strict=False)),
+        symmetries=tuple(images.describe(names)),
     )
 
 

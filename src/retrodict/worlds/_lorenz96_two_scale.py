@@ -37,8 +37,8 @@ DESCRIPTION = """The toy atmosphere with clouds: each of 36 slow variables drive
 fast and small ones and is braked by their average. Four numbers set the climate: the
 forcing F, the coupling h, and how much faster (c) and smaller (b) the fast variables
 are. The network reads them from ten statistics of the climate over 100 units of time,
-from the same of the ten units before, in which a random state settles, and from what the
-balances of energy say about h, F and c. Where all comes to rest, only the settling
+from the same of the ten units before, in which a random state settles, and from what
+the balances of energy say about h, F and c. Where all comes to rest, only the settling
 tells how fast. A simulation costs half a second, so it has to learn from a few
 hundred."""
 

@@ -385,7 +385,7 @@ def study() -> Study:
         },
         figures=(contours,),
         load=load,
-        minutes=24.0,
+        minutes=8.0,
     )
 
 
