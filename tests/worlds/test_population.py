@@ -79,3 +79,20 @@ def test_diagnostics_say_that_the_weights_can_be_trusted(found):
 
 def test_no_draw_is_left_in_many_copies(found):
     assert len(np.unique(found.draws["shift"])) > 3500
+
+
+@pytest.mark.stat
+def test_all_parameters_may_be_told():
+    """Mean 2 and sd 1/10, each within 4.5 standard errors at 1500 draws: 1e-5."""
+    prior = Prior(a=dist.Normal(0.0, 10.0), b=dist.Normal(0.0, 10.0))
+    model = Model(prior, lambda key, theta: theta["a"])
+
+    def log_likelihood(theta):
+        known = jnp.stack([theta["a"], theta["a"] + theta["b"]])
+        return dist.Normal(known, 0.1).log_prob(jnp.array([2.0, 4.0])).sum()
+
+    budget = Population(num_final=5000, num_samples=2000, num_moves=2)
+    found = population(jr.key(1), model, log_likelihood, ["a", "b"], budget)
+    a, few = found.draws["a"], np.sqrt(1500)
+    assert abs(a.mean() - 2) < 4.5 * 0.1 / few
+    assert abs(a.std() / 0.1 - 1) < 4.5 * np.sqrt(0.5) / few

@@ -157,10 +157,11 @@ def population(
 
     Args:
         key: PRNG key.
-        model: Gives the prior, whose parameters must be independent of each other.
+        model: Gives the prior and its unconstrained coordinates.
         log_likelihood: Log-density of the data, in nats, for the dictionary of one
             theta; compiled in float64.
-        told: Names of the parameters that the data tell much about.
+        told: Names of the parameters that the data tell much about; all of them, or
+            some.
         budget: Numbers of draws.
 
     Returns:
