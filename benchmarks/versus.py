@@ -45,6 +45,8 @@ def compare(peer: str, environment: str) -> None:
     """
     options = _options(peer)
     python = HERE.parent / environment / "bin" / "python"
+    if not python.exists():  # before our half has run for minutes
+        sys.exit(f"{python}: Expected the environment of {peer}; `make help` names it.")
     with tempfile.TemporaryDirectory() as folder:
         given, reference = _write_simulations(options, Path(folder))
         rounds = [_round(given, peer, python) for _ in range(options.repeats)]
