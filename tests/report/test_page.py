@@ -89,13 +89,16 @@ def test_what_the_data_inform_and_the_prior_predictive_are_shown(maker, rng, und
         for draws in (content.posterior, content.prior)
     )
     found = identifiability(prior, theta, names=content.names)
-    told = Informed(found, found, ("offset",), {"beta": 0.4, "gamma": 0.99})
+    told = Informed(
+        found, found, ("offset",), {"beta": 0.4, "gamma": 0.99}, ("a = b, b = a",)
+    )
     wide = {"x": content.predictive["x"] * rng.uniform(0, 3, (len(theta[:600]), 1))}
     content = dataclasses.replace(content, informed=told, prior_predictive=wide)
     page = Page(render(content))
     assert page.open == []
     assert {"informed", "before"} <= {a.get("id") for a in page.all("section")}
-    for sentence in (*found.sentences, told.nuisance_sentence):
+    sentences = *found.sentences, told.nuisance_sentence, told.symmetry_sentence
+    for sentence in sentences:
         assert " ".join(sentence.split()) in page.text
     assert "by the factor: beta 0.40." in page.text
     without = Page(render(maker("influenza")))
@@ -193,6 +196,16 @@ def test_table_compares_with_the_baseline(make_content, undrawn):
     assert f"{ours['sd'] / theirs['sd']:.2f}" in row
     assert "C2ST 0.531" in text
     assert "NUTS on the exact likelihood" in text
+
+
+def test_many_diagnostics_of_the_baseline_are_a_folded_table(make_content, undrawn):
+    few = {f"number {i}": float(i) for i in range(12)}
+    inline = dataclasses.replace(make_content(), baseline_diagnostics=few)
+    assert "diagnostics of the baseline itself</summary>" not in render(inline)
+    many = dataclasses.replace(inline, baseline_diagnostics={**few, "last": 0.25})
+    page = render(many)
+    assert "All 13 diagnostics of the baseline itself</summary>" in page
+    assert "<bdi>last</bdi></th><td>0.25" in page
 
 
 def test_disagreement_with_the_baseline_is_marked(make_content, undrawn):

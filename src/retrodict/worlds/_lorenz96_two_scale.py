@@ -44,7 +44,7 @@ tells how fast. A simulation costs half a second, so it has to learn from a few
 hundred."""
 
 # Statistics of one run at the truth, seed 0, in the order of `climate_statistics`.
-SPIN_UP = (
+OBSERVED_SPIN_UP = (
     *(2.74589, 0.104979, 19.7975, 0.668622, 0.0711943),
     *(11.8276, 0.0152413, 608.725, 0.571332, 0.00644689),
 )
@@ -81,7 +81,7 @@ def _off_zero(values: Array) -> Array:
 
 def beside_truth(x: Mapping[str, Any]) -> dict[str, Any]:
     """Return statistics over those at the truth: they differ up to 100 000-fold."""
-    units = {"spin_up": SPIN_UP, "statistics": OBSERVED}
+    units = {"spin_up": OBSERVED_SPIN_UP, "statistics": OBSERVED}
     return {n: x[n] / np.asarray(units[n]) if n in units else x[n] for n in x}
 
 
@@ -130,7 +130,7 @@ def two_scale_study() -> Study:
         prior,
         simulator,
         observed={
-            "spin_up": np.array(SPIN_UP),
+            "spin_up": np.array(OBSERVED_SPIN_UP),
             "statistics": np.array(OBSERVED),
             "balances": np.asarray(balances(jnp.asarray(OBSERVED)), float),
         },

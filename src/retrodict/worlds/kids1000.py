@@ -4,8 +4,9 @@ Cosmic shear of five redshift bins as band powers (120 numbers, ``_band_powers``
 theory of ``_weak_lensing``, Gaussian noise of the published covariance. Everything that
 is not asked about varies among the simulations, and is thereby marginalized: baryonic
 feedback, shifts of the redshift distributions (correlated, from their calibration), h,
-n_s and the densities. The network sees the ten directions of the band powers along
-which theory moves most over the prior, in units of the noise: the others are noise.
+n_s and the densities. The network sees fourteen directions of the band powers, in units
+of the noise: eight along which the theory moves near the answer, six along which it
+moves over the prior. In the others there is hardly more than noise.
 
 The baseline is a likelihood: weighted draws (``_population``) through the theory, on
 all 120 band powers. Chains of NUTS left out a part of the tail of small density, which
@@ -62,7 +63,7 @@ BAND_EDGES = np.geomspace(100.0, 1500.0, NUM_BANDS + 1)
 # how far it moves over the prior: errors at the data grow by .3 % at most.
 NEAR = {**FIXED, "omch2": 0.13, "S8": 0.76, "A_IA": 0.5, "shifts": SHIFT_MEANS}
 NUM_THEORIES, NUM_LOCAL, NUM_COMPONENTS = 2000, 8, 14
-TOLD = "omch2", "S8", "A_IA"  # much, by the data; the rest is near its prior
+TOLD = "omch2", "S8", "A_IA"  # the posterior of the others is near their prior
 BUDGET = Population(num_samples=8000)
 FIXED_BUDGET = Population(num_final=20_000)
 NUM_SHOWN = 3000  # draws in a figure
