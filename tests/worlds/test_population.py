@@ -11,7 +11,7 @@ from retrodict.model import Model, Prior
 from retrodict.worlds._population import Population, population
 
 
-BUDGET = Population(num_final=20_000, num_samples=4000, num_moves=5)
+BUDGET = Population(2, num_final=20_000, num_samples=4000, num_moves=5)
 WAITING = 5.0  # total of ten exponential waiting times
 
 
@@ -85,7 +85,7 @@ def test_all_parameters_may_be_told():
         known = jnp.stack([theta["a"], theta["a"] + theta["b"]])
         return dist.Normal(known, 0.1).log_prob(jnp.array([2.0, 4.0])).sum()
 
-    budget = Population(num_final=5000, num_samples=2000, num_moves=2)
+    budget = Population(2, num_final=5000, num_samples=2000, num_moves=2)
     found = population(jr.key(1), model, log_likelihood, ["a", "b"], budget)
     a, few = found.draws["a"], np.sqrt(1500)
     assert abs(a.mean() - 2) < 4.5 * 0.1 / few
