@@ -4,11 +4,14 @@ import jax.random as jr
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.stats import norm
 
 from retrodict.worlds import _lorenz96 as system
+from retrodict.worlds import _lorenz96_climate as climate
 from retrodict.worlds import _lorenz96_landscape as landscape
 from retrodict.worlds import _lorenz96_two_scale as two_scale
 from retrodict.worlds import lorenz96
+from retrodict.worlds._ode import rk4_step
 
 
 def test_states_are_those_of_a_tight_solver():
@@ -42,34 +45,63 @@ def test_the_two_scale_tendency_is_the_textbook_one():
     np.testing.assert_allclose(ours[1], dY, rtol=1e-12)
 
 
-def test_balances_tell_what_the_truth_obeys():
-    """Within the rounding and the drift of 100 units of time; h is exact to 1 %."""
-    statistics = jnp.asarray(two_scale.OBSERVED)
-    h, A, B = np.asarray(two_scale.balances(statistics))
-    assert h == pytest.approx(1.0, abs=0.01)
-    np.testing.assert_allclose(A + 10.0 * B, 10.0, atol=0.05)
-    still = np.asarray(two_scale.balances(jnp.zeros(10)))
-    assert np.isfinite(still).all()
-    assert np.abs(still).max() <= two_scale.LARGEST
+def watched(theta, duration, seed=0):
+    law = system.Climate(*map(jnp.float32, theta))
+    start = climate.random_state(jr.key(seed))
+    _, window = jax.jit(lambda s: climate.watch(s, law, duration))(start)
+    return start, window
 
 
-def test_the_spin_up_tells_how_fast_all_comes_to_rest():
-    """Unforced and uncoupled, energy decays as exp(-2 c t): its mean has a closed form.
+def test_statistics_are_moments_in_time_averaged_over_the_ring():
+    """By hand from four samples, five steps apart."""
+    theta = (10.0, 1.0, 10.0, 10.0)
+    law = system.Climate(*map(jnp.float32, theta))
+    state, window = watched(theta, 0.04)
+    seen = []
+    for _ in range(4):
+        for _ in range(climate.SAMPLE_STEPS):
+            field = lambda s: system.tendency_two_scale(s, law)  # noqa: E731
+            state = rk4_step(field, state, 1 / climate.FAST_STEPS)
+        X, Y = (np.asarray(part, np.float64) for part in state)
+        Y = Y.reshape(36, 10)
+        seen.append([X, Y.mean(1), X**2, X * Y.mean(1), (Y**2).mean(1)])
+    seen = np.array(seen)
+    expected = np.concatenate([seen.mean((0, 2)), seen.var(0).mean(1)])
+    np.testing.assert_allclose(window.statistics, expected, rtol=1e-3, atol=1e-6)
 
-    Of 36 and of 360 normal numbers at the start: four standard errors.
-    """
 
-    def first(key, c):
-        theta = system.Climate(jnp.zeros(()), jnp.zeros(()), c, jnp.float32(3.0))
-        return system.climate_statistics(key, theta, 0.1)[0]
+@pytest.mark.parametrize("c", [1.0, 5.0, 20.0])
+def test_fast_energy_decays_as_it_must(c):
+    """Unforced and uncoupled as exp(-2 c t): mean and rate have closed forms."""
+    (_, Y), window = watched((0.0, 0.0, c, 3.0), 0.5)
+    start, decay = float((Y**2).mean()), np.exp(-c)
+    mean, rate = start * (1 - decay) / c, 2 * start * (decay - 1)
+    np.testing.assert_allclose(window.mean.Y2, mean, rtol=2e-3)
+    np.testing.assert_allclose(window.rate.Y2, rate, rtol=1e-4)
 
-    def expected(rate):  # mean over ten units, sampled every .01
-        return 0.01 / (np.exp(2 * rate * 0.01) - 1) / system.SPIN_UP
 
-    for c in (1.0, 5.0):
-        found = np.asarray(jax.jit(first)(jr.key(0), jnp.float32(c)))
-        assert found[2] == pytest.approx(expected(1.0), rel=4 * np.sqrt(2 / 36))
-        assert found[4] == pytest.approx(expected(c), rel=4 * np.sqrt(2 / 360))
+@pytest.mark.parametrize(
+    "theta",
+    [(10.0, 1.0, 10.0, 10.0), (0.05, 0.5, 8.0, 2.0), (8.0, -2.0, 12.0, 0.5)],
+    ids=["chaos", "rest", "strong coupling"],
+)
+def test_balances_tell_the_parameters(theta):
+    """From three units of time, and also where all comes to rest."""
+    law = system.Climate(*map(jnp.float32, theta))
+    found = jax.jit(lambda key: climate.climate(key, law, 3.0)[1])(jr.key(1))
+    np.testing.assert_allclose(found, theta, rtol=0.03)
+
+
+def test_estimates_are_given_as_normal_scores():
+    """The middle of the box is 0, what lies outside is cut."""
+    low, high = map(np.asarray, (two_scale.LOW, two_scale.HIGH))
+    middle = two_scale.scores(jnp.asarray((low + high) / 2))
+    np.testing.assert_allclose(middle, 0.0, atol=1e-6)
+    outside = np.asarray(two_scale.scores(jnp.asarray(high + 1)))
+    np.testing.assert_allclose(outside, norm.isf(1e-5), rtol=1e-2)
+    theta = np.array([7.0, -1.0, 3.0, 0.02])
+    back = two_scale.estimates(two_scale.scores(jnp.asarray(theta)))
+    np.testing.assert_allclose(back, theta, rtol=1e-3)
 
 
 def test_energy_balances_in_the_long_run():

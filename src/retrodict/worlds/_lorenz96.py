@@ -12,8 +12,6 @@ slow one,
         + \tfrac{h}{J} X_{k(j)} \big).
 
 In the long run energy balances, exactly: :math:`\langle x^2 \rangle = F \langle x
-\rangle`; on two scales :math:`\langle X^2 \rangle = F \langle X \rangle - h c \langle X
-\bar Y \rangle` and :math:`\langle \overline{Y^2} \rangle = (h / J) \langle X \bar Y
 \rangle`.
 
 Everything runs on NumPy arrays as on JAX's: an observation made with NumPy, whose sums
@@ -38,8 +36,6 @@ NUM_SITES = 40
 STEPS = 50  # per unit of time: dt = .02
 SPIN_UP = 10.0
 K, J = 36, 10
-FAST_STEPS = 500  # per unit of time: dt = .002
-SAMPLE_STEPS = 5  # statistics are taken every .01
 
 SUMMARIES = (
     "mean",
@@ -152,41 +148,3 @@ def tendency_two_scale(
 def mean_of_fast(Y: Float[Array, " fast"]) -> Float[Array, " slow"]:
     """Average the fast variables that belong to each slow one."""
     return Y.reshape(K, J).mean(1)
-
-
-def climate_statistics(
-    key: Key[Array, ""], theta: Climate, duration: float
-) -> Float[Array, "2 10"]:
-    """Return time means, then time variances, averaged over the ring.
-
-    Of X, mean Y, X^2, X mean Y and mean Y^2; first of the spin-up from a random state,
-    which is drawn without regard to theta, then over ``duration`` units of time.
-    """
-    key_slow, key_fast = jr.split(key)
-    dtype = jnp.result_type(theta.F)
-    start = jr.normal(key_slow, (K,), dtype), jr.normal(key_fast, (K * J,), dtype)
-    per_unit = FAST_STEPS // SAMPLE_STEPS
-
-    def advance(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        def step(_: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
-            field = lambda s: tendency_two_scale(s, theta)  # noqa: E731
-            return rk4_step(field, state, 1 / FAST_STEPS)
-
-        return jax.lax.fori_loop(0, SAMPLE_STEPS, step, state)
-
-    def watch(state: tuple[Array, Array], time: float) -> tuple[Any, Array]:
-        count = round(time * per_unit)
-
-        def sample(_: Any, carry: tuple) -> tuple:
-            state, total, squares = carry
-            X, Y = state = advance(state)
-            mean_Y = mean_of_fast(Y)
-            now = jnp.stack([X, mean_Y, X**2, X * mean_Y, mean_of_fast(Y**2)])
-            return state, total + now / count, squares + now**2 / count
-
-        zero = jnp.zeros((5, K), dtype)
-        state, mean, square = jax.lax.fori_loop(0, count, sample, (state, zero, zero))
-        return state, jnp.concatenate([mean.mean(1), (square - mean**2).mean(1)])
-
-    settled, first = watch(start, SPIN_UP)
-    return jnp.stack([first, watch(settled, duration)[1]])
