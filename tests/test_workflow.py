@@ -10,6 +10,7 @@ import pytest
 
 import retrodict as rd
 from retrodict import workflow
+from trainings import shorten_likelihoods
 
 
 SETTINGS = rd.Settings(
@@ -120,7 +121,8 @@ def test_earlier_posterior_is_used_and_checked(tmp_path):
 
 @pytest.fixture
 def short_rounds(monkeypatch):
-    """Train the same small network in every round."""
+    """Train the same small network in every round, and likelihoods shortly."""
+    shorten_likelihoods(monkeypatch, 4)
     monkeypatch.setattr("retrodict.posterior.rounds.fit", _short_fit)
     monkeypatch.setattr(workflow, "fit", _short_fit)
     judge = partial(rd.trust.validate_at, num_samples=64)
