@@ -4,6 +4,7 @@ import pytest
 
 from retrodict.training import (
     Settings,
+    brief_settings,
     candidate_settings,
     default_settings,
     fast_settings,
@@ -44,12 +45,20 @@ def test_the_rule_follows_the_budget(theta_dim):
 def test_a_single_network_is_held_no_less_than_a_member():
     for count in (300, 1000, 3000, 10_000, 10**5, 10**6):
         base = default_settings(count, 3, num_members=1)
-        single = fast_settings(base, count)
+        single = brief_settings(base, count)
         assert single.epochs > base.epochs
         if count > 1000:
             assert single.weight_decay > base.weight_decay
         else:
             assert single.weight_decay == base.weight_decay
+
+
+def test_fast_is_long_where_much_is_known_of_few_and_never_deep():
+    for count, dim, times in ((1000, 1, 1), (5000, 4, 2), (10_000, 5, 1)):
+        base = default_settings(count, dim, num_members=1)
+        fast, brief = fast_settings(base, count, dim), brief_settings(base, count)
+        assert fast.epochs == times * brief.epochs
+        assert fast.num_layers == 4
 
 
 def test_the_rule_depends_on_nothing_else():

@@ -146,7 +146,7 @@ def _candidates(
         raise ValueError(f"effort: Expected 'auto' or 'fast'; got {effort!r}.")
     if effort == "fast":
         base = default_settings(count, dim, num_members=num_members or 1)
-        return (fast_settings(base, count),)
+        return (fast_settings(base, count, dim),)
     base = default_settings(count, dim, num_members=num_members)
     return candidate_settings(base, count, short_members=num_members or MANY_MEMBERS)
 

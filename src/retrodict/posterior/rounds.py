@@ -32,7 +32,7 @@ from .._core.progress import say
 from .._core.seeds import check_seed, stream_key
 from ..model import Model, Region
 from ..simulations import Simulations, as_series, concatenated, simulate
-from ..training import candidate_settings, default_settings, fast_settings
+from ..training import brief_settings, candidate_settings, default_settings
 from .binary import is_binary
 from .ellipsoids import ellipsoids
 from .fit import fit
@@ -187,9 +187,10 @@ def explore(simulations: Simulations, seed: int) -> Posterior:
     Where the last network is the answer (kids1000), narrower regions made it worse.
     """
     count, dim = simulations.num_ok, simulations.model.targets.unconstrained_dim
-    fast = fast_settings(default_settings(count, dim, num_members=MEMBERS), count)
+    base = default_settings(count, dim, num_members=MEMBERS)
+    brief = brief_settings(base, count)
     widened = not can_weigh(simulations)
-    return fit(simulations, seed=seed, settings=replace(fast, fit_base_scale=widened))
+    return fit(simulations, seed=seed, settings=replace(brief, fit_base_scale=widened))
 
 
 def _columns(simulations: Simulations) -> np.ndarray:

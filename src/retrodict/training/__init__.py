@@ -8,6 +8,7 @@ from .loss import npe_loss
 from .settings import (
     DENSITIES,
     Settings,
+    brief_settings,
     candidate_settings,
     default_settings,
     fast_settings,
@@ -23,6 +24,7 @@ __all__ = [
     "Settings",
     "Surrogate",
     "Trained",
+    "brief_settings",
     "build_estimator",
     "candidate_settings",
     "checkpointing",
