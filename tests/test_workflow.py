@@ -121,8 +121,9 @@ def test_earlier_posterior_is_used_and_checked(tmp_path):
 
 @pytest.fixture
 def short_rounds(monkeypatch):
-    """Train the same small network in every round, and likelihoods shortly."""
+    """Train the same small network in every round, and one likelihood shortly."""
     shorten_likelihoods(monkeypatch, 4)
+    monkeypatch.setattr("retrodict.posterior.rounds.NUM_LEARNED", 1)
     monkeypatch.setattr("retrodict.posterior.rounds.fit", _short_fit)
     monkeypatch.setattr(workflow, "fit", _short_fit)
     judge = partial(rd.trust.validate_at, num_samples=64)

@@ -115,6 +115,7 @@ def _short_likelihoods():
     with pytest.MonkeyPatch.context() as patch:
         shorten_likelihoods(patch, 4)
         patch.setattr("retrodict.posterior.refined.NUM_LEARNED", 1)
+        patch.setattr("retrodict.posterior.rounds.NUM_LEARNED", 1)
         yield
 
 
