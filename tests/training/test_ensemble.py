@@ -229,10 +229,11 @@ def test_a_race_ends_when_longer_is_no_better():
     """The short way wins, though one that was not run would have done better."""
     short = dataclasses.replace(SMALL, num_members=7, epochs=4)
     bad = dataclasses.replace(SMALL, learning_rate=3.0, epochs=6)
+    worse = dataclasses.replace(bad, epochs=8)
     never = dataclasses.replace(SMALL, epochs=8)
     value, x = linear_data(4000)
     assert race(jr.key(0), value, x, [short, never]).settings == never
-    one = race(jr.key(0), value, x, [short, bad, never])
+    one = race(jr.key(0), value, x, [short, bad, worse, never])
     assert one.settings == short
     assert one.short
     trained = one.finish()
@@ -269,14 +270,27 @@ def test_short_ways_are_chosen_among_by_the_mixture_of_all():
     few = dataclasses.replace(SMALL, num_members=5, epochs=1)
     many = dataclasses.replace(few, epochs=2)
     long = dataclasses.replace(few, epochs=8, num_members=1)
-    ensemble = Scripted({1: 0.5, 8: 0.0})
+    ensemble = Scripted({1: 0.5, 8: 2.0})
     assert find_winner(ensemble, [few, many, long]).settings == many
-    assert [job.settings.epochs for job in ensemble.jobs] == [1] * 5 + [2] * 5
     ensemble = Scripted({1: 2.0, 8: 0.0})  # longer is better: the long one wins
     assert find_winner(ensemble, [few, many, long]).settings == long
     three = dataclasses.replace(many, num_members=3)
     ensemble = Scripted({8: 2.0})
     assert len(find_winner(ensemble, [three, long]).runs) == 3
+
+
+def test_the_first_of_the_longest_ways_is_tried_in_any_case():
+    """The others of that length only where it is the best so far."""
+    few = dataclasses.replace(SMALL, num_members=1, epochs=1)
+    ways = [dataclasses.replace(few, epochs=n) for n in (1, 2, 4, 8)]
+    ways.append(dataclasses.replace(ways[-1], weight_decay=0.5))
+    for long, winner, tried in (
+        (0.0, 8, [1, 2, 8, 8]),
+        (0.7, 1, [1, 2, 8]),
+    ):
+        ensemble = Scripted({1: 0.5, 2: 0.8, 4: -1.0, 8: long})
+        assert find_winner(ensemble, ways).settings.epochs == winner
+        assert [job.settings.epochs for job in ensemble.jobs] == tried
 
 
 def test_a_way_that_diverges_does_not_end_a_race():

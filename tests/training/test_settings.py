@@ -53,11 +53,12 @@ def test_a_single_network_is_held_no_less_than_a_member():
             assert single.weight_decay == base.weight_decay
 
 
-def test_fast_is_long_where_much_is_known_of_few_and_never_deep():
-    for count, dim, times in ((1000, 1, 1), (5000, 4, 2), (10_000, 5, 1)):
+def test_fast_is_longer_and_looser_where_much_is_known_of_few_and_never_deep():
+    for count, dim, longer in ((1000, 1, False), (5000, 4, True), (10_000, 5, False)):
         base = default_settings(count, dim, num_members=1)
         fast, brief = fast_settings(base, count, dim), brief_settings(base, count)
-        assert fast.epochs == times * brief.epochs
+        assert (fast.epochs > brief.epochs) is longer
+        assert (fast.weight_decay < brief.weight_decay) is longer
         assert fast.num_layers == 4
 
 
