@@ -272,6 +272,7 @@ def test_short_ways_are_chosen_among_by_the_mixture_of_all():
     long = dataclasses.replace(few, epochs=8, num_members=1)
     ensemble = Scripted({1: 0.5, 8: 2.0})
     assert find_winner(ensemble, [few, many, long]).settings == many
+    assert [job.settings.epochs for job in ensemble.jobs] == [1] * 5 + [2] * 5 + [8]
     ensemble = Scripted({1: 2.0, 8: 0.0})  # longer is better: the long one wins
     assert find_winner(ensemble, [few, many, long]).settings == long
     three = dataclasses.replace(many, num_members=3)

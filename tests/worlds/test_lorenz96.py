@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -45,10 +47,10 @@ def test_the_two_scale_tendency_is_the_textbook_one():
     np.testing.assert_allclose(ours[1], dY, rtol=1e-12)
 
 
-def watched(theta, duration, seed=0):
+def watched(theta, duration, steps=climate.FAST_STEPS):
     law = system.Climate(*map(jnp.float32, theta))
-    start = climate.random_state(jr.key(seed))
-    _, window = jax.jit(lambda s: climate.watch(s, law, duration))(start)
+    start = climate.random_state(jr.key(0))
+    _, window = jax.jit(lambda s: climate.watch(s, law, duration, steps))(start)
     return start, window
 
 
@@ -57,10 +59,10 @@ def test_statistics_are_moments_in_time_averaged_over_the_ring():
     theta = (10.0, 1.0, 10.0, 10.0)
     law = system.Climate(*map(jnp.float32, theta))
     state, window = watched(theta, 0.04)
+    field = partial(system.tendency_two_scale, theta=law)
     seen = []
     for _ in range(4):
         for _ in range(climate.SAMPLE_STEPS):
-            field = lambda s: system.tendency_two_scale(s, law)  # noqa: E731
             state = rk4_step(field, state, 1 / climate.FAST_STEPS)
         X, Y = (np.asarray(part, np.float64) for part in state)
         Y = Y.reshape(36, 10)
@@ -90,6 +92,23 @@ def test_balances_tell_the_parameters(theta):
     law = system.Climate(*map(jnp.float32, theta))
     found = jax.jit(lambda key: climate.climate(key, law, 3.0)[1])(jr.key(1))
     np.testing.assert_allclose(found, theta, rtol=0.03)
+
+
+def test_the_observation_is_that_of_the_truth():
+    """The balances nearly to rounding; h by the statistics alone to .1 %."""
+    truth = list(two_scale.TRUTH.values())
+    found = two_scale.estimates(np.array(two_scale.BALANCES, np.float32))
+    np.testing.assert_allclose(found, truth, rtol=1e-4)
+    _, _, _, XY, Y2 = two_scale.OBSERVED[:5]
+    assert pytest.approx(two_scale.TRUTH["h"], rel=1e-3) == system.J * Y2 / XY
+
+
+def test_errors_are_told_in_percent_of_the_truth():
+    truth = np.array([[10.0, 1.0, 5.0, 2.0], [1.0, 2.0, 4.0, 8.0], [1.0] * 4])
+    found = two_scale.percentages(" so", truth * [[1.1], [0.9], [1.4]], truth)
+    for name in two_scale.NAMES:
+        assert found[f"mean error of {name} so (%)"] == pytest.approx(20)
+        assert found[f"median error of {name} so (%)"] == pytest.approx(10)
 
 
 def test_estimates_are_given_as_normal_scores():

@@ -1,4 +1,7 @@
-"""Which way to train is best: short ones first, longer ones while they do better."""
+"""Which way to train is best: short ones first, longer ones while they do better.
+
+Of the longest, the first is tried in any case.
+"""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -69,7 +72,8 @@ def find_winner(ensemble: Trainer, candidates: Sequence[Settings]) -> Entrant:
     tried: list[Entrant] = []
     count = ensemble.num_raced
 
-    def improves(ways: Sequence[Settings]) -> bool:
+    def enter(ways: Sequence[Settings]) -> bool:
+        """Try some ways; say whether one is better than all before."""
         before = min((one.score(count) for one in tried), default=np.inf)
         members = count
         if is_short(ways[0], candidates):
@@ -81,10 +85,10 @@ def find_winner(ensemble: Trainer, candidates: Sequence[Settings]) -> Entrant:
 
     groups = groupby(sorted(candidates, key=_epochs), _epochs)
     *shorter, longest = [list(ways) for _, ways in groups]
-    if all(map(improves, shorter)):
-        improves(longest)
-    elif improves(longest[:1]) and longest[1:]:
-        improves(longest[1:])
+    if all(map(enter, shorter)):
+        enter(longest)
+    elif enter(longest[:1]) and longest[1:]:
+        enter(longest[1:])
     winner = min(tried, key=lambda one: one.score(count))
     same = [one for one in tried if len(one.runs) == len(winner.runs)]
     return min(same, key=Entrant.score)

@@ -167,7 +167,8 @@ def candidate_settings(
     program serves all. Short ones at a low rate suit posteriors that are nearly linear
     and Gaussian, where a long one learns the noise; long ones suit posteriors of
     intricate shape, with a firm prior on the weights or a loose one. A regression is a
-    bad start where theta is far from linear in x.
+    bad start where theta is far from linear in x. Of the long ones the loose one comes
+    first: every race tries it.
 
     Args:
         base: The default for the budget and the dimension.

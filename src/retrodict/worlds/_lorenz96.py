@@ -11,8 +11,8 @@ slow one,
     \dot Y_j = c\, \big( -b\, Y_{j+1} (Y_{j+2} - Y_{j-1}) - Y_j
         + \tfrac{h}{J} X_{k(j)} \big).
 
-In the long run energy balances, exactly: :math:`\langle x^2 \rangle = F \langle x
-\rangle`.
+In the long run energy balances, exactly:
+:math:`\langle x^2 \rangle = F \langle x \rangle`.
 
 Everything runs on NumPy arrays as on JAX's: an observation made with NumPy, whose sums
 and products are the same on every machine, needs no compiler.

@@ -109,7 +109,7 @@ def random_state(key: Key[Array, ""]) -> State:
 
 
 def watch(
-    state: State, theta: Climate, duration: float, steps: int = FAST_STEPS
+    state: State, theta: Climate, duration: float, steps: int
 ) -> tuple[State, Window]:
     """Follow the system for some units of time, each of so many steps."""
     count = round(duration * steps / SAMPLE_STEPS)

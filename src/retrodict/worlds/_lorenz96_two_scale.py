@@ -98,14 +98,24 @@ def measure(key: Key[Array, ""], model: Model, posterior: Any) -> dict[str, floa
     seed = int(jr.randint(key_seed, (), 0, 2**31 - 1))
     tests = simulate(model, NUM_TEST, seed=seed, stream="errors").ok()
     draws = posterior.sample(key_draws, tests.x, 1000)
-    found = {"": draws.mean(1), " by balances alone": estimates(tests.x["balances"])}
+    alone = estimates(tests.x["balances"])
+    return (
+        percentages("", draws.mean(1), tests.targets)
+        | percentages(" by balances alone", alone, tests.targets)
+        | imbalance(jr.fold_in(key, 1))
+    )
+
+
+def percentages(
+    method: str, found: np.ndarray, targets: np.ndarray
+) -> dict[str, float]:
+    """Return mean and median errors of each parameter, in percent of the truth."""
+    error = 100 * np.abs(found - targets) / np.abs(targets)
     return {
-        f"{word} error of {name}{method} (%)": float(100 * reduce(error[:, column]))
-        for method, estimate in found.items()
-        for error in [np.abs(estimate - tests.targets) / np.abs(tests.targets)]
+        f"{word} error of {name}{method} (%)": float(reduce(error[:, column]))
         for column, name in enumerate(NAMES)
         for word, reduce in (("mean", np.mean), ("median", np.median))
-    } | imbalance(jr.fold_in(key, 1))
+    }
 
 
 def imbalance(key: Key[Array, ""]) -> dict[str, float]:
