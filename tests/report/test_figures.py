@@ -160,6 +160,17 @@ def test_predictive_plot_of_two_numbers_draws_no_curve(rng):
     assert len(axes.collections) == 2
 
 
+@pytest.mark.parametrize(("word", "angle"), [("a", 0.0), ("a long name", 30.0)])
+def test_predictive_plot_of_named_numbers_draws_no_curve(rng, word, angle):
+    names = [f"{word} {i}" for i in range(8)]
+    drawn = rng.normal(size=(100, 8))
+    axes = figures.predictive_plot(drawn, np.zeros(8), names=names).axes[0]
+    ticks = axes.get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == names
+    assert {tick.get_rotation() for tick in ticks} == {angle}
+    assert not [line for line in axes.lines if line.get_linestyle() == "-"]
+
+
 def test_predictive_plot_says_which_shapes_differ(rng):
     with pytest.raises(ValueError, match=r"got \(9, 4\) and \(3,\)"):
         figures.predictive_plot(rng.normal(size=(9, 4)), np.zeros(3))

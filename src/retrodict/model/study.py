@@ -19,11 +19,14 @@ class Axis:
         values: Position of each entry along the axis, such as days.
         label: Name and unit of the axis.
         ylabel: Name and unit of the values.
+        names: What each entry is, if they are separate numbers: then they are drawn as
+            bars side by side, not as a curve.
     """
 
     values: np.ndarray
     label: str
     ylabel: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

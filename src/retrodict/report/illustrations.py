@@ -194,6 +194,7 @@ def _series(
         "values": getattr(axis, "values", None),
         "label": getattr(axis, "label", ""),
         "ylabel": getattr(axis, "ylabel", ""),
+        "names": getattr(axis, "names", ()),
     }
     if observed.ndim <= 1:
         curve = (expected.reshape(len(expected), -1), observed.reshape(-1))

@@ -19,7 +19,13 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
-from ._lorenz96 import integrate, integrate_numpy, summarize, truth_numpy
+from ._lorenz96 import (
+    SUMMARIES,
+    integrate,
+    integrate_numpy,
+    summarize,
+    truth_numpy,
+)
 from ._nuts import Budget, nuts
 
 
@@ -183,7 +189,9 @@ def landscape_study() -> Study:
         source="Synthetic, made with F = 8; equations of Lorenz (1996).",
         budget=10_000,
         baseline=baseline,
-        axes={"averages": Axis(np.arange(1, 7), "average", "value")},
+        axes={
+            "averages": Axis(np.arange(1, 7), "", "average (units of x, x²)", SUMMARIES)
+        },
         figures=(draw_landscape,),
         minutes=5.0,
     )

@@ -39,9 +39,9 @@ TRUTH = {"F": 10.0, "h": 1.0, "c": 10.0, "b": 10.0}
 DURATION = 100.0
 NOISE = 0.005  # of an estimate, in standard deviations of its prior
 NUM_TEST = 200
-STATISTICS = "means, then variances: X, mean Y, X², X mean Y, mean Y²"
+MOMENTS = ("X", "mean Y", "X²", "X mean Y", "mean Y²")
+STATISTICS = tuple(f"{word} of {m}" for word in ("mean", "variance") for m in MOMENTS)
 RELATIVE = "over that at truth"
-BALANCED = "F, h, c, b by the balances"
 
 DESCRIPTION = """The toy atmosphere with clouds: each of 36 slow variables drives ten
 fast and small ones and is braked by their average. Four numbers set the climate: the
@@ -158,8 +158,13 @@ def two_scale_study() -> Study:
         source="Synthetic, made with F = 10, h = 1, c = 10, b = 10.",
         budget=500,
         axes={
-            "statistics": Axis(np.arange(1, 11), STATISTICS, f"value, {RELATIVE}"),
-            "balances": Axis(np.arange(1, 5), BALANCED, "estimate, sd of the prior"),
+            "statistics": Axis(
+                np.arange(1, 11), "", f"value, {RELATIVE}", names=STATISTICS
+            ),
+            "balances": Axis(
+                *(np.arange(1, 5), "by the balances", "estimate, sd of the prior"),
+                names=NAMES,
+            ),
         },
         measure=measure,
         show=beside_truth,

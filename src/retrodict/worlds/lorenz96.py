@@ -28,6 +28,7 @@ from jaxtyping import Array, Float, Key
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
 from ..simulations import simulate_at
 from ._lorenz96 import (
+    SUMMARIES,
     NUM_SITES,
     integrate,
     integrate_numpy,
@@ -197,8 +198,7 @@ def study() -> Study:
     """Build the study of six averages chosen by hand."""
     observed = {"averages": summarize(observed_field())}
     prior = Prior(F=dist.Uniform(LOW, HIGH), labels={"F": "$F$"})
-    words = "mean, variance, cov. of neighbours, cov. after .1: self, next, last"
-    axis = Axis(np.arange(1, 7), words, "average over window (units of x, x²)")
+    axis = Axis(np.arange(1, 7), "", "average (units of x, x²)", SUMMARIES)
     return Study(
         model=Model(prior, simulator, observed=observed, name="lorenz96"),
         title="Lorenz 96: the forcing of a chaotic atmosphere",

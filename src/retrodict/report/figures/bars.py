@@ -10,11 +10,12 @@ from . import style
 
 
 HEIGHT = 0.55
+LEAST_ROWS = 3  # whose room one row is given, lest its bar be a wall
 
 
 def share_rows(count: int, width: float) -> tuple[Figure, Axes]:
     """Return a figure and axes high enough for some rows."""
-    return style.new_axes(width, 0.85 + 0.27 * max(count, 3))
+    return style.new_axes(width, 0.85 + 0.27 * max(count, LEAST_ROWS))
 
 
 def share_bars(
@@ -48,7 +49,8 @@ def share_bars(
         axes.text(*place, f"{value:.0%}", va="center", fontsize=8, color=style.MUTED)
     axes.set_yticks(rows, [style.safe_text(name, letters) for name in names])
     axes.tick_params(axis="y", length=0, labelcolor=style.INK)
-    axes.invert_yaxis()
+    middle, half = (len(names) - 1) / 2, max(len(names), LEAST_ROWS) / 2
+    axes.set_ylim(middle + half, middle - half)
     axes.set_xlim(0, reach + 0.18)
     axes.set_xticks([0, 0.5, 1], ticks)
     axes.spines[["left", "bottom"]].set_visible(False)

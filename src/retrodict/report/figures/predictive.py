@@ -1,6 +1,7 @@
 """Posterior predictive: what the fitted model expects to see, against what was seen."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from . import style
 
 
 _MANY_POINTS = 60
+_LONG_NAMES = 40  # characters in all, beyond which they do not stand side by side
 _FAR = 30.0  # times what was observed: beyond, the axis is logarithmic
 
 
@@ -22,6 +24,7 @@ def predictive_plot(
     values: np.ndarray | None = None,
     label: str = "",
     ylabel: str = "",
+    names: Sequence[str] = (),
     title: str = "",
 ) -> Figure:
     """Draw 50 % and 90 % predictive bands of one series under the observed points.
@@ -32,6 +35,7 @@ def predictive_plot(
         values: Where along the horizontal axis; by default 1, 2, 3, ...
         label: Name and unit of the horizontal axis.
         ylabel: Name and unit of the vertical axis.
+        names: What each entry is; entries with names are drawn as separate bars.
         title: Written above.
 
     Returns:
@@ -45,10 +49,11 @@ def predictive_plot(
         values = np.arange(1, len(observed) + 1)
     figure, axes = style.new_axes(5.0, 3.1)
     bands = _quantiles(predictive, (0.05, 0.25, 0.5, 0.75, 0.95))
-    if len(observed) > 5:
+    is_curve = len(observed) > 5 and len(names) != len(observed)
+    if is_curve:
         _bands(axes, values, bands)
     else:
-        _intervals(axes, values, bands)
+        _intervals(axes, values, bands, names)
     _points(axes, values, observed, outside(predictive, observed))
     _logarithmic_if_far(axes, bands, observed)
     axes.set_xlabel(style.safe_text(label, 60))
@@ -56,7 +61,7 @@ def predictive_plot(
     if title:
         axes.set_title(style.safe_text(title, 60))
     axes.grid(axis="y")
-    if len(observed) > 5 and np.all(np.mod(values, 1) == 0):
+    if is_curve and np.all(np.mod(values, 1) == 0):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # no year 1902.5
     figure.legend(
         loc="outside upper right",
@@ -149,7 +154,9 @@ def _bands(axes: Axes, values: np.ndarray, bands: np.ndarray) -> None:
     axes.margins(x=0.02)
 
 
-def _intervals(axes: Axes, values: np.ndarray, bands: np.ndarray) -> None:
+def _intervals(
+    axes: Axes, values: np.ndarray, bands: np.ndarray, names: Sequence[str]
+) -> None:
     """Draw a handful of unrelated numbers as separate bars, not as a curve."""
     low, lower, median, upper, high = bands
     axes.vlines(values, low, high, color=style.POSTERIOR_LIGHT, lw=12)
@@ -158,6 +165,10 @@ def _intervals(axes: Axes, values: np.ndarray, bands: np.ndarray) -> None:
     axes.plot([], [], "s", color=style.POSTERIOR_LIGHT, label="90 % band")
     axes.plot([], [], "s", color=style.POSTERIOR_MIDDLE, label="50 % band")
     axes.set_xticks(values)
+    if len(names) == len(values):
+        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        slant = slant if sum(map(len, names)) > _LONG_NAMES else {}
+        axes.set_xticklabels([style.safe_text(name) for name in names], **slant)
     axes.set_xlim(values[0] - 0.6, values[-1] + 0.6)
 
 
