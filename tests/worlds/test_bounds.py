@@ -75,6 +75,25 @@ BOUNDS: dict[tuple[str, str], dict[tuple[str, ...], tuple[NUMBER, NUMBER]]] = {
         ("measured", f"mean error of {name} (%)"): (None, most)
         for name, most in PUBLISHED.items()
     },
+    ("lorenz96", "landscape"): {
+        ("baseline", "diagnostics", "T = 2: local maxima"): (1, 1),
+        ("baseline", "diagnostics", "T = 5: local maxima"): (101, None),
+        ("baseline", "diagnostics", "T = 10: local maxima"): (501, None),
+        ("baseline", "diagnostics", "T = 2: NUTS R-hat"): (None, 1.05),
+        ("baseline", "diagnostics", "T = 10: NUTS R-hat"): (1.5, None),
+        ("baseline", "diagnostics", "T = 2: Adam runs that succeed"): (20, 20),
+        ("baseline", "diagnostics", "T = 10: Adam runs that succeed"): (0, 2),
+    },
+    ("gene_expression", ""): {
+        ("baseline", "diagnostics", "no delay: be too low (%)"): (35, 41),
+        ("baseline", "diagnostics", "no delay: dp too low (%)"): (42, 48),
+        ("baseline", "diagnostics", "no delay: 95 % covers be (%)"): (0, 10),
+        ("baseline", "diagnostics", "no delay: 95 % covers dp (%)"): (0, 10),
+    }
+    | {
+        ("measured", f"90 % interval of {name} covers (%)"): (85, 95)
+        for name in ("al", "dm", "be", "dp", "tau")
+    },
     ("ridge", ""): {
         ("measured", "KS p of sigma_8 against the grid"): (0.01, 1),
         ("measured", "KS p of b against the grid"): (0.01, 1),

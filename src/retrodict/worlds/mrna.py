@@ -63,6 +63,7 @@ FOLDER = "mrna_transfection"
 FILE = "froehlich2018_20160427_eGFP_first100cells.csv.gz"
 NUM_CURVES = 300  # posterior draws of a band
 LEVELS = (0.05, 0.5, 0.95)
+QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 NUM_COMPARED = 500  # draws of a cell and of its mirror image that a classifier sees
 
 DESCRIPTION = """A hundred cells are given the same messenger RNA and begin to glow.
@@ -198,7 +199,7 @@ def _population(draws: np.ndarray, names: list[str]) -> dict[str, float]:
             np.exp(np.quantile(np.median(values, axis=1), level))
         )
         for name, values in told.items()
-        for word, level in (("lower quartile", 0.25), ("median", 0.5), ("upper", 0.75))
+        for word, level in QUARTILES.items()
     }
 
 
@@ -319,7 +320,7 @@ def study() -> Study:
         show=show,
         load=load,
         parts={"no_onset": no_onset_study},
-        minutes=40.0,
+        minutes=20.0,
     )
 
 
