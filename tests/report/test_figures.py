@@ -184,8 +184,12 @@ def test_predictive_plot_with_an_entry_that_never_was_simulated(rng):
 
 
 def test_field_plot_shows_three_images(rng):
-    figure = figures.field_plot(rng.normal(size=(30, 8, 9)), np.zeros((8, 9)))
+    words = {"label": "across: km", "ylabel": "heat (K)"}
+    figure = figures.field_plot(rng.normal(size=(30, 8, 9)), np.zeros((8, 9)), **words)
     assert [len(axes.images) for axes in figure.axes[:3]] == [1, 1, 1]
+    assert figure.get_supxlabel() == "across: km"
+    bars = [axes.get_xlabel() for axes in figure.axes[3:]]
+    assert bars == ["heat (K)", "heat (K)", ""]
 
 
 def test_ecdf_plot_draws_ecdf_minus_uniform(make_content):

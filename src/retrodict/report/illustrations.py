@@ -208,9 +208,9 @@ def _series(
     observed = observed.reshape(-1, columns)
     if len(observed) > _MAX_ROWS:
         alt = f"Observed and expected image of {short(name, 40)}, and the difference."
-        return [
-            picture(alt, lambda: figures.field_plot(expected, observed, title=title))
-        ]
+        words = {"label": options["label"], "ylabel": options["ylabel"]}
+        images = expected, observed
+        return [picture(alt, lambda: figures.field_plot(*images, title=title, **words))]
     return [
         picture(
             alt,

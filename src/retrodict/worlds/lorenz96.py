@@ -28,8 +28,8 @@ from jaxtyping import Array, Float, Key
 from ..model import Axis, Baseline, FigureInput, Model, Prior, Study
 from ..simulations import simulate_at
 from ._lorenz96 import (
-    SUMMARIES,
     NUM_SITES,
+    SUMMARIES,
     integrate,
     integrate_numpy,
     settle,
@@ -48,6 +48,7 @@ WINDOW = 20.0  # units of time
 INTERVAL = 0.1
 OBSERVED_SEED = 96
 NUM_WINDOWS = 200
+SIDES = "across: 40 sites on the ring; down: 20 units of time"
 
 DESCRIPTION = """Forty variables on a ring, a toy atmosphere: each is blown along by its
 neighbours, damped, and driven by the same constant forcing F. For F near 8 it is
@@ -233,7 +234,7 @@ def embedding_study() -> Study:
         model=model,
         title="Lorenz 96: learned summaries of the field",
         description=" ".join(EMBEDDING_DESCRIPTION.split()),
-        axes={},
+        axes={"field": Axis(np.arange(NUM_SITES), SIDES, "x, with noise")},
         parts={},
         training={
             "grid_embedding": "local_average",

@@ -76,13 +76,20 @@ def predictive_plot(
 
 @style.styled
 def field_plot(
-    predictive: np.ndarray, observed: np.ndarray, *, title: str = ""
+    predictive: np.ndarray,
+    observed: np.ndarray,
+    *,
+    label: str = "",
+    ylabel: str = "",
+    title: str = "",
 ) -> Figure:
     """Show an observed image beside the predictive mean and their standardized gap.
 
     Args:
         predictive: Simulations at posterior draws, ``(num_samples, height, width)``.
         observed: The image that was observed, ``(height, width)``.
+        label: What runs across and what down, written below.
+        ylabel: Name and unit of the values.
         title: Written above.
 
     Returns:
@@ -109,6 +116,8 @@ def field_plot(
         bar.ax.tick_params(labelsize=7)
         bar.ax.locator_params(nbins=4)
         bar.ax.spines[:].set_visible(False)
+        bar.set_label("" if signed else style.safe_text(ylabel, 40), fontsize=7)
+    figure.supxlabel(style.safe_text(label, 90), fontsize=8)
     if title:
         figure.suptitle(style.safe_text(title, 60), x=0.01, ha="left", fontsize=9.5)
     return figure
