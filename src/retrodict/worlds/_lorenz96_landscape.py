@@ -125,7 +125,7 @@ def baseline(key: Key[Array, ""], model: Model) -> Baseline:
             f"T = {window:g}: NUTS R-hat": found[window].diagnostics["largest R-hat"],
         }
     draws = found[max(WINDOWS)].draws
-    return Baseline("NUTS from prior draws on the window of 10 units", draws, numbers)
+    return Baseline("NUTS, 10 units of time", draws, numbers)
 
 
 def make_simulator(
@@ -159,7 +159,8 @@ def draw_landscape(inputs: FigureInput) -> tuple[str, Any]:
             runs = numbers.get(f"T = {window:g}: Adam runs that succeed")
             if runs is not None:
                 hat = numbers[f"T = {window:g}: NUTS R-hat"]
-                title += f", Adam {runs:.0f} of {NUM_ADAM}, NUTS R-hat {hat:.2f}"
+                told = f"{hat:.2f}" if hat < 100 else "over 100"
+                title += f", Adam {runs:.0f} of {NUM_ADAM}, NUTS R-hat {told}"
             axes.set_title(title)
             axes.set_ylabel("log-likelihood\n(1000 nats)")
         rows[-1].set_xlabel("forcing F")

@@ -57,7 +57,7 @@ measure, with 2 % noise, by how many millimeters it sags. From them this study i
 the bending stiffness at the clamp and at the free end: near the free end there is
 hardly any bending moment, so that the stiffness there is known far less well. The data
 are synthetic, with stiffness 1.2 and 0.7 kN m² (1.0 along the whole beam in the part
-`constant`); the same problem is also solved by a physics-informed network,
+"constant"); the same problem is also solved by a physics-informed network,
 by finite differences, and by NUTS on the exact solution."""
 
 
