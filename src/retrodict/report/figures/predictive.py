@@ -178,7 +178,8 @@ def _intervals(
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
         slant = slant if sum(map(len, names)) > _LONG_NAMES else {}
         axes.set_xticklabels([style.safe_text(name) for name in names], **slant)
-    axes.set_xlim(values[0] - 0.6, values[-1] + 0.6)
+    margin = 0.6 * float(np.diff(values).mean()) if len(values) > 1 else 0.6
+    axes.set_xlim(values[0] - margin, values[-1] + margin)
 
 
 def _logarithmic_if_far(axes: Axes, bands: np.ndarray, observed: np.ndarray) -> None:
