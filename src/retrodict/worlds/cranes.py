@@ -274,8 +274,8 @@ def summaries_study() -> Study:
         budget=20_000,
         baseline=baseline,
         axes={
-            "average": Axis(one, "", "average count (females)"),
-            "variance": Axis(one, "", "variance of counts (females²)"),
+            "average": Axis(one, "", "count (females)", ("average",)),
+            "variance": Axis(one, "", "counts squared (females²)", ("variance",)),
         },
         figures=(births_and_deaths,),
         minutes=3.0,
