@@ -19,8 +19,9 @@ def test_it_reads_every_scale(embedding):
     assert out.shape == (embedding.out_dim,)
     assert embedding.direct_dim == 0
     gradient = jax.grad(lambda e: e({"maps": field}).sum(), allow_int=True)(embedding)
-    for layer in gradient.local:
-        assert np.abs(layer.weight).max() > 0
+    for filters in gradient.local:
+        for layer in (filters.one, filters.two, filters.nonlinear):
+            assert np.abs(layer.weight).max() > 0
 
 
 def test_a_periodic_pattern_may_stand_anywhere(embedding):
@@ -31,6 +32,20 @@ def test_a_periodic_pattern_may_stand_anywhere(embedding):
     one = embedding({"maps": field})
     two = embedding({"maps": jnp.roll(field, (8, 16), (0, 1))})
     np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_directions_do_not_matter(turns, mirrored):
+    """A map of 9 pixels is read in patches that a rotation maps onto each other."""
+    embedding = MapAverage(jr.key(0), "maps", (9, 9, 2), width=4, out_dim=5)
+    field = jr.normal(jr.key(1), (9, 9, 2))
+    turned = jnp.rot90(field, turns)
+    turned = turned.swapaxes(0, 1) if mirrored else turned
+    one, two = (embedding({"maps": f}) for f in (field, turned))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    moved = embedding({"maps": field.at[0, 0, 0].add(1.0)})
+    assert np.abs(one - moved).max() > 1e-3
 
 
 def test_products_make_it_see_a_variance():

@@ -26,12 +26,33 @@ def mean_features(
         layer: The forms A, B and C, a third of its rows each.
         patches: One vector for every place of a field.
     """
+    one, two, three = map(Dense, jnp.split(layer.weight, 3), jnp.split(layer.bias, 3))
     patches = patches.reshape(-1, patches.shape[-1])
+    products = mean_products(one, two, second_moments(patches))
+    return jnp.concatenate([products, mean_nonlinear(three, patches)])
+
+
+def second_moments(
+    patches: Float[Array, "n size"],
+) -> Float[Array, "size_1 size_1"]:
+    """Return the mean products of all entries, with a one appended to each patch."""
     wide = jnp.concatenate([patches, jnp.ones_like(patches[:, :1])], axis=-1)
-    moments = wide.T @ wide / len(wide)
-    forms = jnp.concatenate([layer.weight, layer.bias[:, None]], axis=-1)
-    one, two, _ = jnp.split(forms, 3)
-    products = jnp.sum((one @ moments) * two, axis=-1)
-    weight, bias = (jnp.split(part, 3)[2] for part in (layer.weight, layer.bias))
-    nonlinear = jax.nn.silu(patches @ weight.T + bias).mean(0)
-    return jnp.concatenate([products, nonlinear])
+    return wide.T @ wide / len(wide)
+
+
+def mean_products(
+    one: Dense, two: Dense, moments: Float[Array, "size_1 size_1"]
+) -> Float[Array, " features"]:
+    """Return the mean products of the forms A and B, by the moments of the patches."""
+    first, second = (
+        jnp.concatenate([form.weight, form.bias[:, None]], axis=-1)
+        for form in (one, two)
+    )
+    return jnp.sum((first @ moments) * second, axis=-1)
+
+
+def mean_nonlinear(
+    layer: Dense, patches: Float[Array, "n size"]
+) -> Float[Array, " features"]:
+    """Return the mean nonlinear features of the form C."""
+    return jax.nn.silu(patches @ layer.weight.T + layer.bias).mean(0)

@@ -318,7 +318,7 @@ def study() -> Study:
         parts={"spectra": spectra_study},
         measure=measure,
         show=show_bands,
-        training={"grid_embedding": "map_average", "num_members": 1, "epochs": 20},
+        training={"grid_embedding": "map_average", "embedding_epochs": 20},
         minutes=12.0,
     )
 
