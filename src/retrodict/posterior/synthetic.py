@@ -33,7 +33,7 @@ NUM_SYNTHETIC = 20_000  # at least
 PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
 MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
-MIN_MEMBERS = 3  # at least, else half as many: more pairs leave less to chance
+MIN_MEMBERS = 3  # else half as many: more pairs leave less to chance
 MANY_ROWS = 30_000  # of which smaller batches learn as much in fewer epochs
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
@@ -167,8 +167,8 @@ def _settings(count: int, first: Settings) -> Settings:
     """Return the only training on simulations and synthetic pairs.
 
     Of many rows it takes as small steps, by networks as wide, as that on simulations
-    alone: with 10 000 simulations in three quarters of the time .02 nats better (sir)
-    and .01 (slcp). Of 24 000 rows two_moons learned .15 nats less so.
+    alone: with 10 000 simulations that was .02 nats better (sir) and .01 (slcp) in
+    three quarters of the time. Of 24 000 rows two_moons learned .15 nats less so.
 
     Args:
         count: Rows of both kinds.

@@ -117,7 +117,8 @@ def field_plot(
         bar.ax.locator_params(nbins=4)
         bar.ax.spines[:].set_visible(False)
         bar.set_label("" if signed else style.safe_text(ylabel, 40), fontsize=7)
-    figure.supxlabel(style.safe_text(label, 90), fontsize=8)
+    if label:
+        figure.supxlabel(style.safe_text(label, 90), fontsize=8)
     if title:
         figure.suptitle(style.safe_text(title, 60), x=0.01, ha="left", fontsize=9.5)
     return figure
