@@ -125,7 +125,8 @@ def _turned_moments(patches: Float[Array, "n 9 c"]) -> Float[Array, "size size"]
     entries = np.arange(9 * channels).reshape(9, channels)
     last = 9 * channels
     orders = [np.append(entries[turned].ravel(), last) for turned in SYMMETRIES]
-    return sum(moments[np.ix_(order, order)] for order in orders) / len(orders)
+    total = jnp.asarray(sum(moments[np.ix_(order, order)] for order in orders))
+    return total / len(orders)
 
 
 def _sums(patches: Float[Array, "n 9 c"]) -> Float[Array, "n sums"]:
