@@ -7,6 +7,7 @@ from numpyro.distributions import constraints
 
 from retrodict._core.errors import DataError, ModelError
 from retrodict.model import (
+    Axis,
     Derived,
     JaxSimulator,
     Model,
@@ -179,3 +180,8 @@ def test_observations_that_are_no_numbers_are_refused(value, match):
         clean_observation(value)
     with pytest.raises(DataError, match=match):
         Model(_prior(), simulator, observed=value)
+
+
+def test_an_axis_has_a_name_of_each_entry_or_none():
+    with pytest.raises(ValueError, match=r"names: Expected one of each of 3 values"):
+        Axis(np.arange(3), "", "counts", ("mean", "variance"))

@@ -21,12 +21,22 @@ class Axis:
         ylabel: Name and unit of the values.
         names: What each entry is, if they are separate numbers: then they are drawn as
             bars side by side, not as a curve.
+
+    Raises:
+        ValueError: If there are names, but not one of each entry.
     """
 
     values: np.ndarray
     label: str
     ylabel: str
     names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.names and len(self.names) != len(self.values):
+            raise ValueError(
+                f"names: Expected one of each of {len(self.values)} values; got "
+                f"{list(self.names)}."
+            )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from .synthetic import Pairs, can_synthesize, learn_likelihood, race_synthetic
 
 
 NUM_LEARNED = 3  # networks of the likelihood
-NUM_OF_MANY = 2  # of simulations from MANY on: .01 nats of slcp, a tenth of the time
+NUM_OF_MANY = 2  # networks, from MANY simulations on; measured at 10 000
 MANY = 3000
 
 

@@ -158,12 +158,9 @@ def two_scale_study() -> Study:
         source="Synthetic, made with F = 10, h = 1, c = 10, b = 10.",
         budget=500,
         axes={
-            "statistics": Axis(
-                np.arange(1, 11), "", f"value, {RELATIVE}", names=STATISTICS
-            ),
+            "statistics": Axis(np.arange(1, 11), "", f"value, {RELATIVE}", STATISTICS),
             "balances": Axis(
-                *(np.arange(1, 5), "by the balances", "estimate, sd of the prior"),
-                names=NAMES,
+                np.arange(1, 5), "by the balances", "estimate, prior sd", NAMES
             ),
         },
         measure=measure,

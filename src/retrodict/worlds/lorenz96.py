@@ -241,5 +241,5 @@ def embedding_study() -> Study:
             "context_dim": 32,
             "embedding_epochs": 8,
         },
-        minutes=6.0,
+        minutes=7.0,
     )

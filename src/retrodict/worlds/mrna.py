@@ -370,6 +370,7 @@ def no_onset_study() -> Study:
         show=None,
         load=load,
         parts={},
+        minutes=5.0,
     )
     return blank
 
