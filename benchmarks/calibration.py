@@ -13,28 +13,26 @@ import jax.random as jr
 import numpy as np
 from scipy.stats import kstest
 
-from retrodict.bench.methods import METHODS
+from retrodict.bench.methods import METHODS, Problem
 from retrodict.bench.tasks import TASKS, load_task
 from retrodict.diagnostics import hpd_levels, pit_values, sbc_ranks
 from retrodict.simulations import simulate
 
 
 def calibration(
-    task: str, method: str, budget: int, num: int, num_draws: int, seed: int
-) -> dict:
+    problem: Problem, method: str, num: int, num_draws: int
+) -> dict[str, str | int | float]:
     """Train on one task and judge it by fresh simulations.
 
     Args:
-        task: Name of a task of the benchmark.
+        problem: Task, simulations to train on and seed of every random number.
         method: Name of a method of the benchmark.
-        budget: Simulations to train on.
         num: Fresh simulations.
         num_draws: Draws at each.
-        seed: Seed of every random number.
     """
-    model = load_task(task).model
-    answer = METHODS[method](model, budget, seed, "auto")
-    tests = simulate(model, num, seed=seed, stream="calibration").ok()
+    answer = METHODS[method](problem)
+    seed = problem.seed
+    tests = simulate(problem.model, num, seed=seed, stream="calibration").ok()
     keys = jr.split(jr.key(seed), 3)
     draws = answer.sample(keys[0], tests.x, num_draws)
     truth = tests.targets
@@ -45,9 +43,9 @@ def calibration(
     pit = pit_values(jr.fold_in(keys[2], 1), ranks, num_draws)
     smallest = min(kstest(column, "uniform").pvalue for column in pit.T)
     return {
-        "task": task,
+        "task": problem.model.name,
         "method": method,
-        "budget": budget,
+        "budget": problem.budget,
         "simulations": len(truth),
         "coverage_auc": float(0.5 - levels.mean()),
         "standard_error": float(levels.std() / np.sqrt(len(levels))),
@@ -60,7 +58,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", action="append", choices=sorted(TASKS))
-    parser.add_argument("--method", default="amortized", choices=sorted(METHODS))
+    parser.add_argument("--method", action="append", choices=sorted(METHODS))
     parser.add_argument("--budget", type=int, default=10_000)
     parser.add_argument("--num", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=500)
@@ -68,12 +66,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     for task in given.task or TASKS:
-        numbers = given.budget, given.num, given.draws, given.seed
-        row = calibration(task, given.method, *numbers)
-        line = json.dumps(row)
-        print(line, flush=True)
-        with given.out.open("a") as file:
-            file.write(line + "\n")
+        problem = Problem(load_task(task).model, given.budget, given.seed, "auto")
+        for method in given.method or ["amortized"]:
+            row = calibration(problem, method, given.num, given.draws)
+            line = json.dumps(row)
+            print(line, flush=True)
+            with given.out.open("a") as file:
+                file.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 from retrodict.bench import methods
 from retrodict.bench.tasks import SYMMETRIES, load_task
+from retrodict.posterior import Posterior
 
 
 @pytest.mark.parametrize("name", SYMMETRIES)
@@ -30,10 +31,21 @@ def test_the_simulator_of_a_task_has_the_symmetries_that_are_declared(name):
 
 def test_only_one_method_is_told_of_symmetries(monkeypatch):
     seen, answer = [], Mock(spec=methods.Answer)
-    monkeypatch.setattr(methods, "refined", lambda m, *_: seen.append(m) or answer)
+    monkeypatch.setattr(methods, "refined", lambda given: seen.append(given) or answer)
     model = load_task("slcp").model
-    assert methods.declared(model, 10, 0, "fast") is answer
-    (told,) = seen
+    assert methods.declared(methods.Problem(model, 10, 0, "fast")) is answer
+    told = seen[0].model
     assert len(told.target_symmetries.elements) == 3
     assert told.name == "slcp"
     assert not model.target_symmetries.elements
+
+
+def test_a_problem_is_fitted_once(monkeypatch):
+    fitted, answer = [], Mock(spec=Posterior)
+    monkeypatch.setattr(
+        methods, "fit", lambda *given, **_: fitted.append(given) or answer
+    )
+    problem = methods.Problem(load_task("slcp").model, 50, 0, "fast")
+    assert problem.fitted is problem.fitted
+    ((sims,),) = fitted
+    assert len(sims) == 50

@@ -26,8 +26,8 @@ class Exact:
     def __init__(self):
         self.calls = []
 
-    def __call__(self, model, budget, seed, effort):
-        self.calls.append((model, budget, seed, effort))
+    def __call__(self, problem):
+        self.calls.append(problem)
         return self
 
     def sample(self, key, xs, num_samples):
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_rows_hold_what_was_measured(method: Exact, folder: Path):
     out = folder / "rows.jsonl"
-    rows = run_sbibm(folder, out, SETTING)
+    rows = run_sbibm(folder, out, [SETTING])
     assert rows == read_rows(out)
     assert [row.observation for row in rows] == [2, 1, 9]
     with np.load(folder / "gaussian_linear.npz") as data:
@@ -88,10 +88,10 @@ def test_rows_hold_what_was_measured(method: Exact, folder: Path):
 def test_a_method_sees_prior_simulator_and_then_all_observations(
     method: Exact, folder: Path
 ):
-    run_sbibm(folder, folder / "rows.jsonl", SETTING)
-    (model, *given), (_, xs, num_samples) = method.calls
-    assert given == [100, 3, "auto"]
-    assert model.observed is None
+    run_sbibm(folder, folder / "rows.jsonl", [SETTING])
+    problem, (_, xs, num_samples) = method.calls
+    assert (problem.budget, problem.seed, problem.effort) == (100, 3, "auto")
+    assert problem.model.observed is None
     with np.load(folder / "gaussian_linear.npz") as data:
         np.testing.assert_array_equal(xs, data["x_obs"])
     assert num_samples == 60
@@ -102,7 +102,7 @@ def test_truth_and_reference_do_not_change_the_draws(
 ):
     seen = []
     monkeypatch.setattr(sbibm, "c2st", lambda ref, own: seen.append(own) or 0.5)
-    run_sbibm(folder, folder / "one", SETTING)
+    run_sbibm(folder, folder / "one", [SETTING])
     with np.load(folder / "gaussian_linear.npz") as data:
         arrays = dict(data)
     arrays |= {
@@ -110,24 +110,37 @@ def test_truth_and_reference_do_not_change_the_draws(
         "reference": arrays["reference"] * 2,
     }
     np.savez(folder / "gaussian_linear.npz", **arrays)
-    run_sbibm(folder, folder / "two", SETTING)
+    run_sbibm(folder, folder / "two", [SETTING])
     np.testing.assert_array_equal(seen[:3], seen[3:])
 
 
 def test_a_second_run_measures_only_what_is_missing(method: Exact, folder: Path):
     out = folder / "rows.jsonl"
-    rows = run_sbibm(folder, out, SETTING)
+    rows = run_sbibm(folder, out, [SETTING])
     lines = out.read_text().splitlines(keepends=True)
     method.calls.clear()
-    assert run_sbibm(folder, out, SETTING) == rows
+    assert run_sbibm(folder, out, [SETTING]) == rows
     assert method.calls == []
     out.write_text(lines[0] + lines[2] + lines[1][:30])
-    resumed = run_sbibm(folder, out, SETTING)
+    resumed = run_sbibm(folder, out, [SETTING])
     assert [row.observation for row in resumed] == [2, 9, 1]
     assert resumed[2].c2st == rows[1].c2st
     other = Setting("exact", "fast", 100, 3)
-    assert len(run_sbibm(folder, out, other)) == 3
+    assert len(run_sbibm(folder, out, [other])) == 3
     assert len(read_rows(out)) == 6
+
+
+def test_methods_of_one_command_are_given_the_same_problem(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Amortized and refined begin with one fit, which the problem makes once."""
+    both = {"exact": Exact(), "more": Exact()}
+    monkeypatch.setattr(sbibm, "METHODS", both)
+    settings = [Setting(name, "auto", 100, 3) for name in both]
+    rows = run_sbibm(folder, folder / "rows.jsonl", settings)
+    assert [row.method for row in rows] == 3 * ["exact"] + 3 * ["more"]
+    assert both["exact"].calls[0] is both["more"].calls[0]
+    assert run_sbibm(folder, folder / "rows.jsonl", settings[1:]) == rows[3:]
 
 
 def test_an_interrupted_run_says_what_is_safe(method: Exact, folder: Path, monkeypatch):
@@ -142,7 +155,7 @@ def test_an_interrupted_run_says_what_is_safe(method: Exact, folder: Path, monke
     monkeypatch.setattr(sbibm, "c2st", interrupted)
     out = folder / "rows.jsonl"
     with pytest.raises(InterruptedRun, match=r"1 results are safe in .*rows\.jsonl"):
-        run_sbibm(folder, out, SETTING)
+        run_sbibm(folder, out, [SETTING])
     assert [row.observation for row in read_rows(out)] == [2]
 
 
@@ -150,7 +163,7 @@ def test_an_impossible_truth_has_no_finite_density(
     method: Exact, folder: Path, monkeypatch
 ):
     monkeypatch.setattr(method, "log_prob", lambda theta, xs: np.full((3, 1), -np.inf))
-    rows = run_sbibm(folder, folder / "rows.jsonl", SETTING)
+    rows = run_sbibm(folder, folder / "rows.jsonl", [SETTING])
     assert [row.nlpd for row in rows] == [None] * 3
 
 
@@ -164,17 +177,17 @@ def test_wrong_words_and_data_are_refused_before_any_work(method: Exact, folder:
     ]
     for setting, tasks, error, told in wrong:
         with pytest.raises(error, match=told):
-            run_sbibm(folder, out, setting, tasks)
+            run_sbibm(folder, out, [setting], tasks)
     (folder / "gaussian_linear.npz").rename(folder / "two_moons.npz")
     with pytest.raises(DataError, match=r"2 parameters and 2 numbers.*got 10 and 10"):
-        run_sbibm(folder, out, SETTING)
+        run_sbibm(folder, out, [SETTING])
     (folder / "two_moons.npz").unlink()
     with pytest.raises(DataError, match=r"--data: Expected files such as slcp\.npz"):
-        run_sbibm(folder, out, SETTING)
+        run_sbibm(folder, out, [SETTING])
     assert not out.exists()
     assert method.calls == []
 
 
 def test_seeds_are_checked(method: Exact, folder: Path):
     with pytest.raises(ValueError, match=r"seed: .*got -1"):
-        run_sbibm(folder, folder / "rows", Setting("exact", "auto", 100, -1))
+        run_sbibm(folder, folder / "rows", [Setting("exact", "auto", 100, -1)])

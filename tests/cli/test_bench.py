@@ -47,7 +47,9 @@ def test_table_on_stdout_and_rows_in_the_file(cli, quick_fit, folder, tmp_path):
     assert done.code == 0, done.err
     assert done.err == f"Results: {out}\n"
     lines = done.out.splitlines()
-    assert " ".join(lines[0].split()) == "obs. C2ST -log q best each NPE 2021"
+    assert " ".join(lines[0].split()) == (
+        "amortized obs. C2ST -log q best each NPE 2021"
+    )
     cells = lines[1].split()
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["observation"] for row in rows] == [3, 1]
@@ -58,6 +60,8 @@ def test_table_on_stdout_and_rows_in_the_file(cli, quick_fit, folder, tmp_path):
     before = out.read_bytes()
     assert cli("bench", "sbibm", *words).out == done.out
     assert out.read_bytes() == before
+    again = ["--method", "amortized", "--method", "amortized"]
+    assert cli("bench", "sbibm", *words, *again).out == done.out
     silent = cli("bench", "sbibm", *words, "--quiet")
     assert (silent.code, silent.out, silent.err) == (0, "", "")
 

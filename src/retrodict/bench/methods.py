@@ -1,13 +1,13 @@
 """The methods that the benchmark measures.
 
-A method is a function ``(model, budget, seed, effort) -> Answer``. It is given the
-prior and the simulator, which it may call ``budget`` times, and nothing else; what it
-returns is then shown the observations. A new method is one function and one line of
-:data:`METHODS`.
+A method is a function of a :class:`Problem`: the prior and the simulator, which it may
+call ``budget`` times, and nothing else. What it returns is then shown the observations.
+A new method is one function and one line of :data:`METHODS`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -53,7 +53,35 @@ class Answer(Protocol):
         ...
 
 
-Method = Callable[[Model, int, int, str], Answer]
+@dataclass(frozen=True)
+class Problem:
+    """What a method is given.
+
+    Attributes:
+        model: Prior and simulator, without an observation.
+        budget: Simulator calls.
+        seed: Seed of everything.
+        effort: How much may be spent on training, of :data:`EFFORTS`.
+    """
+
+    model: Model
+    budget: int
+    seed: int
+    effort: str
+
+    @cached_property
+    def fitted(self) -> tuple[Simulations, Posterior]:
+        """Simulations from the prior and what `fit` makes of them, made once."""
+        sims = simulate(self.model, self.budget, seed=self.seed)
+        return sims, fit(sims, seed=self.seed, effort=self.training)
+
+    @property
+    def training(self) -> str:
+        """The effort as :func:`retrodict.fit` is told it."""
+        return "fast" if self.effort == "fast" else "auto"
+
+
+Method = Callable[[Problem], Answer]
 
 
 @dataclass
@@ -79,26 +107,27 @@ class Trained:
         return self.posterior.log_prob(theta, xs)
 
 
-def amortized(model: Model, budget: int, seed: int, effort: str) -> Answer:
+def amortized(problem: Problem) -> Answer:
     """Train one posterior for all observations, on simulations from the prior."""
-    _, posterior = _fitted(model, budget, seed, effort)
+    _, posterior = problem.fitted
     return Trained(posterior, posterior.record.train_s, posterior.record.compile_s)
 
 
-def refined(model: Model, budget: int, seed: int, effort: str) -> Answer:
+def refined(problem: Problem) -> Answer:
     """Train a posterior and a likelihood; choose between them by held-out score."""
-    sims, posterior = _fitted(model, budget, seed, effort)
+    sims, posterior = problem.fitted
     both = refine(posterior, sims)
     return Trained(both, **total_seconds((posterior.record, both.likelihood)))
 
 
-def declared(model: Model, budget: int, seed: int, effort: str) -> Answer:
+def declared(problem: Problem) -> Answer:
     """Refine as :func:`refined`, with the symmetries of the task declared.
 
     The only method that is told more than prior and simulator: its scores stand apart.
     """
+    model = problem.model
     told = model.with_symmetries(SYMMETRIES.get(model.name, ()))
-    return refined(told, budget, seed, effort)
+    return refined(replace(problem, model=told))
 
 
 FIRST_SHARE = 0.2  # of the budget, before any observation is known
@@ -116,13 +145,12 @@ class InRounds:
         compile_s: Seconds of compilation.
     """
 
-    def __init__(self, model: Model, budget: int, seed: int, effort: str):
-        self._model = model
-        self._sims, self._first = _fitted(
-            model, int(FIRST_SHARE * budget), seed, "fast"
-        )
-        self._per_round = (budget - len(self._sims)) // ROUNDS
-        self._seed, self._effort = seed, effort
+    def __init__(self, problem: Problem):
+        self._problem = problem
+        first_share = int(FIRST_SHARE * problem.budget)
+        first = replace(problem, budget=first_share, effort="fast")
+        self._sims, self._first = first.fitted
+        self._per_round = (problem.budget - len(self._sims)) // ROUNDS
         self._found: dict[bytes, Sequential] = {}
 
     @property
@@ -151,26 +179,19 @@ class InRounds:
         if name not in self._found:
             self._found[name] = refine(
                 self._first,
-                self._model,
+                self._problem.model,
                 x,
                 rounds=ROUNDS,
                 num_simulations=self._per_round,
                 simulations=self._sims,
-                seed=self._seed,
-                effort="fast" if self._effort == "fast" else "auto",
+                seed=self._problem.seed,
+                effort=self._problem.training,
             )
         return self._found[name]
 
     def _seconds(self, name: str) -> float:
         each = [getattr(found, name) for found in self._found.values()]
         return getattr(self._first.record, name) + float(np.mean(each or [0.0]))
-
-
-def _fitted(
-    model: Model, budget: int, seed: int, effort: str
-) -> tuple[Simulations, Posterior]:
-    sims = simulate(model, budget, seed=seed)
-    return sims, fit(sims, seed=seed, effort="fast" if effort == "fast" else "auto")
 
 
 METHODS = MappingProxyType(

@@ -1,6 +1,6 @@
-"""Run a method on the tasks of sbibm and score it by its observations.
+"""Run methods on the tasks of sbibm and score them by its observations.
 
-The method sees the prior, the simulator up to the budget, and then x_obs; never the
+A method sees the prior, the simulator up to the budget, and then x_obs; never the
 true parameters, the reference posterior or which observations will come.
 """
 
@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +19,27 @@ from .._core.progress import progress
 from .._core.seeds import check_seed, stream_key
 from ..diagnostics import c2st
 from ..model import Model
-from .methods import EFFORTS, METHODS, Answer
+from .methods import EFFORTS, METHODS, Answer, Problem
 from .observations import Observations, read_observations
 from .rows import Row, Setting, append_row, finished, make_file, read_rows
 from .tasks import TASKS, check_task, load_task
 
 
 def run_sbibm(
-    folder: Path, out: Path, setting: Setting, tasks: Sequence[str] = ()
+    folder: Path, out: Path, settings: Sequence[Setting], tasks: Sequence[str] = ()
 ) -> list[Row]:
-    """Measure a method; rows that are in ``out`` already are not measured again.
+    """Measure methods; rows that are in ``out`` already are not measured again.
+
+    Methods that begin with the same `fit` share it.
 
     Args:
         folder: Folder of ``<task>.npz`` files.
         out: File of results, one JSON object a line; a row is appended when it is done.
-        setting: Method, effort, budget and seed.
+        settings: Method, effort, budget and seed of each.
         tasks: Names of tasks; by default all that have a file.
 
     Returns:
-        All rows of this setting and these tasks.
+        All rows of these settings and tasks.
 
     Raises:
         ModelError: If a task, method or effort is not known.
@@ -45,9 +48,10 @@ def run_sbibm(
         StorageError: If ``out`` cannot be written.
         InterruptedRun: On Ctrl-C, with the finished rows kept in ``out``.
     """
-    check_choice("--method", setting.method, METHODS)
-    check_choice("--effort", setting.effort, EFFORTS)
-    check_seed(setting.seed)
+    for setting in settings:
+        check_choice("--method", setting.method, METHODS)
+        check_choice("--effort", setting.effort, EFFORTS)
+        check_seed(setting.seed)
     names = chosen_tasks(folder, tasks)
     observations = {name: read_observations(folder, name) for name in names}
     models = {name: _model(folder, name, given) for name, given in observations.items()}
@@ -55,11 +59,18 @@ def run_sbibm(
     make_file(out)
     with _resumable(out):
         for name in names:
-            done = finished(read_rows(out), name, setting)
-            todo = set(observations[name].observation.tolist()) - done
-            if todo:
-                _measure(models[name], observations[name], todo, setting, out)
-    return [r for r in read_rows(out) if r.task in names and r.measures(setting)]
+            problem = cache(partial(Problem, models[name]))
+            for setting in settings:
+                done = finished(read_rows(out), name, setting)
+                todo = set(observations[name].observation.tolist()) - done
+                if todo:
+                    given = problem(setting.budget, setting.seed, setting.effort)
+                    _measure(given, observations[name], todo, setting, out)
+    return [
+        row
+        for row in read_rows(out)
+        if row.task in names and any(row.measures(setting) for setting in settings)
+    ]
 
 
 def chosen_tasks(folder: Path, tasks: Sequence[str]) -> tuple[str, ...]:
@@ -99,16 +110,14 @@ def _model(folder: Path, name: str, given: Observations) -> Model:
 
 
 def _measure(
-    model: Model, given: Observations, todo: set[int], setting: Setting, out: Path
+    problem: Problem, given: Observations, todo: set[int], setting: Setting, out: Path
 ) -> None:
     """Train, draw for all observations in one call, and score those to do.
 
     As many draws as the reference has; 10 000 in the published files.
     """
-    task = model.name
-    answer = METHODS[setting.method](
-        model, setting.budget, setting.seed, setting.effort
-    )
+    task = problem.model.name
+    answer = METHODS[setting.method](problem)
     key = stream_key(setting.seed, f"bench {task}")
     begun = time.perf_counter()
     draws = answer.sample(key, given.x_obs, given.reference.shape[1])

@@ -227,7 +227,10 @@ def sbibm(
         typer.Option(help="Name of a task; may be repeated. All by default."),
     ] = None,
     seed: SeedOption = 0,
-    method: Annotated[str, typer.Option(help="Name of the method.")] = "amortized",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a method; may be repeated. amortized by default."),
+    ] = None,
     effort: Annotated[
         str, typer.Option(help="fast (a single network) or auto (what fit does).")
     ] = "auto",
@@ -238,7 +241,7 @@ def sbibm(
         data,
         out,
         tasks=task or [],
-        method=method,
+        methods=method or ["amortized"],
         effort=effort,
         budget=budget,
         seed=seed,

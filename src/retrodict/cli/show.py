@@ -152,10 +152,12 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
 
 
-def print_benchmark(lines: Iterable["Line"], published: Sequence["Column"]) -> None:
+def print_benchmark(
+    method: str, lines: Iterable["Line"], published: Sequence["Column"]
+) -> None:
     """Print mean scores per task, published ones beside them; the lowest is bold."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column(Text(method))
     for title in ("obs.", "C2ST", "-log q", *(column.title for column in published)):
         table.add_column(Text(title), justify="right", no_wrap=True)
     for line in lines:

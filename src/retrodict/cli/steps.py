@@ -240,16 +240,23 @@ def infer(
 
 
 def bench_sbibm(
-    folder: Path, out: Path, *, tasks: list[str], quiet: bool, **setting: Any
+    folder: Path,
+    out: Path,
+    *,
+    tasks: list[str],
+    methods: list[str],
+    quiet: bool,
+    **setting: Any,
 ) -> None:
-    """Measure a method on the tasks of sbibm and print a table beside published scores.
+    """Measure methods on the tasks of sbibm; print a table beside published scores.
 
     Args:
         folder: Folder of ``<task>.npz`` files.
         out: File of results.
         tasks: Names of tasks; none for all.
+        methods: Names of methods; a table for each.
         quiet: Say and print nothing.
-        **setting: Method, effort, budget and seed.
+        **setting: Effort, budget and seed.
     """
     from ..bench.published import published_columns
     from ..bench.rows import Setting
@@ -258,10 +265,13 @@ def bench_sbibm(
 
     names = chosen_tasks(folder, tasks)
     columns = published_columns(folder, setting["budget"], names)
+    settings = [Setting(name, **setting) for name in dict.fromkeys(methods)]
     with silence(quiet):
-        rows = run_sbibm(folder, out, Setting(**setting), tasks)
+        rows = run_sbibm(folder, out, settings, tasks)
     if not quiet:
-        print_benchmark(summarize(rows, names, columns), columns)
+        for one in settings:
+            own = [row for row in rows if row.measures(one)]
+            print_benchmark(one.method, summarize(own, names, columns), columns)
         talk(f"Results: {out}")
 
 
