@@ -5,7 +5,7 @@ import pytest
 
 from retrodict.bench import load_task
 from retrodict.simulations import simulate
-from retrodict.training.repeats import repeated_rows
+from retrodict.training.repeats import have_more_in_common, repeated_rows
 
 
 def _rows(seed, *, odd=None, count=1000):
@@ -67,3 +67,27 @@ def test_counts_with_ties_are_compared():
 def test_of_the_tasks_slcp_alone_repeats_itself(task, rows):
     sims = simulate(load_task(task).model, 1000, seed=0)
     assert repeated_rows(np.asarray(sims.targets), np.asarray(sims.x)) == rows
+
+
+def test_independent_rows_have_nothing_more_in_common():
+    """A bound of .1 is four standard errors: 200 times eight correlations, p = .1."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((200, 300, 4, 2))
+    assert not any(map(have_more_in_common, noise))
+
+
+@pytest.mark.parametrize("what", ["shift", "size", "other entry"])
+def test_what_rows_have_in_common_is_seen(what):
+    """Correlations of .2 to .4, with a standard error of .03."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((300, 4, 2))
+    common = rng.standard_normal((300, 1))
+    if what == "shift":
+        noise[..., 0] += 0.5 * common
+    elif what == "size":
+        noise[..., 1] *= np.exp(0.6 * common)
+    else:
+        noise[:, :2, 0] += 0.9 * common
+        noise[:, 2:, 1] += 0.9 * common
+    noise /= noise.std((0, 1))
+    assert have_more_in_common(noise)

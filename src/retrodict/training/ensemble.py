@@ -93,6 +93,10 @@ class Race:
         self.held_out = ensemble.split(0, 1).held_out
         self.train_s = time.perf_counter() - begun - self.compile_s
 
+    def network(self) -> Estimator:
+        """Return the first member."""
+        return self._ensemble.network(0, self._runs[0], 1.0)
+
     def finish(self) -> Trained:
         """Train the other members of the ensemble.
 

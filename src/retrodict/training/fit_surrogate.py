@@ -24,18 +24,19 @@ from .._core.seeds import numpy_generator
 from .._core.stacking import best_weights
 from ..estimators import Cells, Columns
 from .ensemble import Race, race
-from .repeats import repeated_rows
+from .repeats import have_more_in_common, repeated_rows
 from .settings import (
     Settings,
     candidate_settings,
     default_settings,
     normal_settings,
 )
-from .surrogate import Part, Surrogate
+from .surrogate import Part, Surrogate, base_noise
 
 
 NEGLIGIBLE = 0.05  # weight of a part that is not worth its evaluations
 MAX_RACED = 3000  # theta up to which rows of equal law get a race of flows
+HELD_OUT = 0.1  # of theta, where x is made of rows
 MAX_CORRELATED = 32  # entries whose covariances can be learned
 
 
@@ -51,6 +52,10 @@ class _Rows(NamedTuple):
         value = np.repeat(self.value, per_theta, axis=0)
         return _Rows(value, self.x.reshape(len(value), -1), per_theta)
 
+    def numbers(self, theta: Int[np.ndarray, " some"]) -> Int[np.ndarray, " rows"]:
+        """Return the numbers of the rows of some theta."""
+        return (self.per_theta * theta[:, None] + np.arange(self.per_theta)).ravel()
+
 
 class _Way(NamedTuple):
     """One way to learn the likelihood, and what held-out x are worth to it, in nats."""
@@ -58,6 +63,7 @@ class _Way(NamedTuple):
     race: Race
     columns: Columns | Cells
     per_theta: int
+    held_out: Int[np.ndarray, " validation"]
     log_prob: Float[np.ndarray, " validation"]
 
 
@@ -96,20 +102,48 @@ def _all_ways(
 ) -> tuple[list[_Way], list[_Way]]:
     """Learn flows and normal entries; return also what has lost.
 
-    Of a row, where x is made of several, and a flow of the whole x beside it: rows of
-    equal law may depend on each other.
+    Of a row, where x is made of several. A flow of the whole x then stands beside that
+    of a row only if rows have more in common than theta: otherwise it learns the same
+    from fewer examples.
     """
+    whole, held_out = rows, None
     per_theta = repeated_rows(rows.value, rows.x)
-    raced = per_theta == 1 or len(rows.value) <= MAX_RACED  # two races take their time
-    flows = _flows(rows, num_members, raced=raced)
-    ways = [_enter(key, rows, Columns.fit(rows.x), flows)]
-    held_out = ways[0].race.held_out
     if per_theta > 1:
-        rows, key_rows = rows.split(per_theta), jr.fold_in(key, 3)
-        flows = _flows(rows, num_members, raced=raced)
-        ways.append(_enter(key_rows, rows, Columns.fit(rows.x), flows, held_out))
+        rows = rows.split(per_theta)
+        held_out = _some(jr.fold_in(key, 4), len(whole.value))
+    ways = [_flow(key, rows, num_members, held_out)]
+    held_out = ways[0].held_out
+    if per_theta > 1 and have_more_in_common(_noise(key, ways[0], rows)):
+        ways.append(_flow(jr.fold_in(key, 3), whole, num_members, held_out))
     normal, lost = _normal(jr.fold_in(key, 2), rows, num_members, held_out)
     return [*ways, *normal], lost
+
+
+def _flow(
+    key: Key[Array, ""],
+    rows: _Rows,
+    num_members: int,
+    held_out: Int[np.ndarray, " validation"] | None,
+) -> _Way:
+    """Learn a density of any shape."""
+    flows = _flows(rows, num_members)
+    return _enter(key, rows, Columns.fit(rows.x), flows, held_out)
+
+
+def _some(key: Key[Array, ""], count: int) -> Int[np.ndarray, " validation"]:
+    """Return the numbers of the theta to hold out."""
+    order = numpy_generator(key).permutation(count)
+    return order[: round(HELD_OUT * count)]
+
+
+def _noise(
+    key: Key[Array, ""], way: _Way, rows: _Rows
+) -> Float[np.ndarray, "validation rows dim"]:
+    """Return the base noise of held-out rows: normal, and independent of theta."""
+    numbers = rows.numbers(way.held_out)
+    coordinates, _ = way.columns.apply(rows.x[numbers], numpy_generator(key))
+    noise = base_noise(way.race.network(), coordinates, rows.value[numbers])
+    return noise.reshape(len(way.held_out), rows.per_theta, -1)
 
 
 def _normal(
@@ -149,14 +183,14 @@ def _enter(
     """Race settings on the coordinates of rows; held-out theta are given by number."""
     key_noise, key_train = jr.split(key)
     coordinates, log_det = columns.apply(rows.x, numpy_generator(key_noise))
-    per_theta = rows.per_theta
-    if held_out is not None:
-        held_out = (per_theta * held_out[:, None] + np.arange(per_theta)).ravel()
+    numbers = None if held_out is None else rows.numbers(held_out)
     data = coordinates.astype(np.float32), {"theta": rows.value}
-    found = race(key_train, *data, candidates, held_out=held_out)
+    found = race(key_train, *data, candidates, held_out=numbers)
     log_prob = log_det[found.held_out] - found.losses
-    log_prob = log_prob.reshape(-1, per_theta).sum(1)
-    return _Way(found, columns, per_theta, log_prob)
+    log_prob = log_prob.reshape(-1, rows.per_theta).sum(1)
+    if held_out is None:
+        held_out = found.held_out
+    return _Way(found, columns, rows.per_theta, held_out, log_prob)
 
 
 def _weights(ways: Sequence[_Way]) -> list[float]:
@@ -166,10 +200,10 @@ def _weights(ways: Sequence[_Way]) -> list[float]:
     return [float(weight) for weight in weights / weights.sum()]
 
 
-def _flows(rows: _Rows, num_members: int, *, raced: bool) -> tuple[Settings, ...]:
+def _flows(rows: _Rows, num_members: int) -> tuple[Settings, ...]:
     """Return schedules for a shape that theta changes, and one where it only moves.
 
-    Only the first of them if they are not to be raced.
+    Only the first of them where many rows of equal law make a race dear.
 
     A likelihood keeps its base: where it was fitted, on 90 rows, the posterior learned
     from slcp's lost .05 nats and that from lotka_volterra won .06.
@@ -179,4 +213,5 @@ def _flows(rows: _Rows, num_members: int, *, raced: bool) -> tuple[Settings, ...
     base = replace(base, fit_base_scale=False)
     _, _, loose, _, plain = candidate_settings(base, count)
     candidates = (loose, plain, replace(loose, constant_shape=True))
+    raced = rows.per_theta == 1 or count <= MAX_RACED * rows.per_theta
     return candidates if raced else candidates[:1]

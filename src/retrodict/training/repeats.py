@@ -2,8 +2,8 @@
 
 Whoever measures four times under the same theta often hands over one vector. Where no
 difference between its equal parts can be seen, in their own distribution or in how they
-go with theta, the law of one part may be learned from all of them; whether they are
-independent given theta shows in the density of held-out x.
+go with theta, the law of one part may be learned from all of them. Whether they have
+more in common than theta shows in the noise that is left when theta is known.
 
 Source: de Finetti (1937), La prévision, ses lois logiques, ses sources subjectives,
 Annales de l'institut Henri Poincaré 7, 1 (exchangeability).
@@ -17,6 +17,7 @@ from scipy.stats import norm, rankdata
 LEVEL = 0.01  # of all tests of one cut together
 MIN_COUNT = 200  # simulations in which a difference would show
 MAX_COUNT = 3000  # simulations that are enough
+IN_COMMON = 0.1  # correlation of rows; less is worth below .005 nats a pair
 
 
 def repeated_rows(
@@ -90,3 +91,23 @@ def _pairs(
 def _ranks(columns: Float[np.ndarray, "n columns"]) -> Float[np.ndarray, "n columns"]:
     """Return ranks within each column, from -1 to 1."""
     return 2 * rankdata(columns, axis=0) / len(columns) - 1.0
+
+
+def have_more_in_common(noise: Float[np.ndarray, "n rows dim"]) -> bool:
+    """Say whether rows of equal law depend on each other given theta.
+
+    By correlations of two rows, averaged over all two, of their noise and of its size.
+
+    Args:
+        noise: What is left of each row when theta is known, standard normal.
+    """
+    count, rows, _ = noise.shape
+    one, other = np.triu_indices(rows, 1)
+    for feature in (noise, np.abs(noise)):
+        z = feature - feature.mean((0, 1))
+        z = z / z.std((0, 1))
+        products = np.einsum("npi,npj->ij", z[:, one], z[:, other])
+        mean = (products + products.T) / (2 * count * len(one))
+        if (np.abs(mean) > IN_COMMON).any():
+            return True
+    return False

@@ -149,6 +149,23 @@ def _condition(member: Estimator, value: Array) -> Array:
     return member.embedding({"theta": value})
 
 
+def base_noise(
+    member: Estimator,
+    coordinates: Float[np.ndarray, "n dim"],
+    value: Float[np.ndarray, "n theta_dim"],
+) -> Float[np.ndarray, "n dim"]:
+    """Return the noise that a flow maps to coordinates, given theta."""
+    each = coordinates.astype(np.float32), value.astype(np.float32)
+    return in_chunks(CHUNK, _to_base, member, *each)
+
+
+@eqx.filter_jit
+def _to_base(member, coordinates, value):
+    conditions = jax.vmap(partial(_condition, member))(jnp.asarray(value))
+    noise, _ = jax.vmap(member.density.to_base)(jnp.asarray(coordinates), conditions)
+    return noise
+
+
 @eqx.filter_jit
 def _draw(member, keys, value):
     noise = jax.vmap(lambda key: jr.normal(key, (member.density.noise_dim,)))(keys)
