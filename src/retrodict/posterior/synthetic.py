@@ -33,7 +33,7 @@ NUM_SYNTHETIC = 20_000  # at least
 PER_SIMULATION = 4  # synthetic pairs, of many simulations
 REAL_SHARE = 0.2  # of the training rows, at least
 MAX_SIMULATIONS = 15_000  # measured to help at 1000 and 10 000; then time counts
-MIN_MEMBERS = 3  # else half as many: more pairs leave less to chance
+MIN_MEMBERS = 4  # else half as many: more pairs leave less to chance
 MANY_ROWS = 30_000  # of which smaller batches learn as much in fewer epochs
 MAX_COLUMNS = 64  # a density of more entries is no longer learned from few simulations
 
