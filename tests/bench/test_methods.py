@@ -7,6 +7,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+import retrodict as rd
 from retrodict.bench import methods
 from retrodict.bench.tasks import SYMMETRIES, load_task
 from retrodict.posterior import Posterior
@@ -49,3 +50,33 @@ def test_a_problem_is_fitted_once(monkeypatch):
     assert problem.fitted is problem.fitted
     ((sims,),) = fitted
     assert len(sims) == 50
+
+
+def test_rounds_are_spent_before_any_draw_and_within_the_budget(monkeypatch):
+    """A fifth for all observations; the rest for each, in three rounds."""
+    first = Mock(spec=Posterior, record=Mock(train_s=1.0, compile_s=1.0))
+    monkeypatch.setattr(methods, "fit", lambda *_, **__: first)
+    asked, found = [], Mock(spec=methods.Sequential, train_s=2.0, compile_s=3.0)
+    found.sample.side_effect = lambda key, count: np.zeros((count, 2))
+
+    def refine(posterior, model, x, **options):
+        asked.append((x, options))
+        return found
+
+    monkeypatch.setattr(methods, "refine", refine)
+    answer = methods.InRounds(methods.Problem(load_task("slcp").model, 300, 0, "auto"))
+    xs = np.arange(16.0).reshape(2, 8)
+    answer.train_at(xs)
+    assert [x.tolist() for x, _ in asked] == xs.tolist()
+    for _, options in asked:
+        assert len(options["simulations"]) == 60
+        assert (options["rounds"], options["num_simulations"]) == (3, 80)
+    assert (answer.train_s, answer.compile_s) == (3.0, 4.0)
+    assert answer.sample(jr.key(0), xs, 5).shape == (2, 5, 2)
+    assert len(asked) == 2
+
+
+def test_a_fifth_must_be_enough_to_begin_with():
+    problem = methods.Problem(load_task("slcp").model, 249, 0, "auto")
+    with pytest.raises(rd.ModelError, match=r"--budget: .*250 .*got 249"):
+        methods.InRounds(problem)

@@ -44,7 +44,7 @@ def test_no_file_has_no_rows(tmp_path: Path):
     assert read_rows(tmp_path / "none") == []
 
 
-@pytest.mark.parametrize("kept", [1, 9, 40, -1])
+@pytest.mark.parametrize("kept", [1, 4, 9, 40, -1])
 def test_a_killed_run_loses_only_the_line_it_was_writing(tmp_path: Path, kept: int):
     path = tmp_path / "rows.jsonl"
     append_row(path, ROW)
@@ -52,8 +52,6 @@ def test_a_killed_run_loses_only_the_line_it_was_writing(tmp_path: Path, kept: i
     body = path.read_bytes()
     start = body.index(b"\n") + 1
     path.write_bytes(body[:start] + body[start:][:kept])
-    if kept < 8:
-        path.write_bytes(body[:start] + b'{"task": "sl')
     assert read_rows(path) == [ROW]
     append_row(path, other(observation=5))
     assert [row.observation for row in read_rows(path)] == [3, 5]

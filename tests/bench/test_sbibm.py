@@ -30,6 +30,9 @@ class Exact:
         self.calls.append(problem)
         return self
 
+    def train_at(self, xs):
+        self.calls.append(("train at", xs))
+
     def sample(self, key, xs, num_samples):
         self.calls.append(("sample", xs, num_samples))
         keys = jr.split(key, len(xs))
@@ -89,7 +92,8 @@ def test_a_method_sees_prior_simulator_and_then_all_observations(
     method: Exact, folder: Path
 ):
     run_sbibm(folder, folder / "rows.jsonl", [SETTING])
-    problem, (_, xs, num_samples) = method.calls
+    problem, trained, (_, xs, num_samples) = method.calls
+    assert trained == ("train at", xs)
     assert (problem.budget, problem.seed, problem.effort) == (100, 3, "auto")
     assert problem.model.observed is None
     with np.load(folder / "gaussian_linear.npz") as data:

@@ -50,6 +50,20 @@ def test_draws_have_the_probabilities():
     assert (np.abs((drawn == 5.0).mean(0) - expected) < 4.5 * error).all()
 
 
+def test_an_entry_that_never_changed_is_as_likely_as_what_was_learned():
+    """What was the same in all rows is coded alike in training and afterwards."""
+    value, x, _ = _rows(500, 0)
+    x[:, 1] = 3.0
+    found = fit_binary(value, x)
+    assert (found.coordinates(x)[:, 1] == -1).all()
+    usual, rare = x[:1], np.where(np.arange(4) == 1, 5.0, x[:1])
+    log_prob = [
+        found.log_prob(found.coordinates(r), value[:1])[0] for r in (usual, rare)
+    ]
+    assert log_prob[0] > -10
+    assert log_prob[1] <= log_prob[0]
+
+
 def test_refinement_uses_it():
     prior = rd.Prior(w=dist.Normal(0, 1).expand([2]))
 

@@ -1,6 +1,8 @@
 """Refinement and synthetic pairs, against a posterior in closed form."""
 
 import dataclasses
+import re
+from importlib import import_module
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -10,9 +12,22 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import retrodict as rd
+from retrodict.estimators import Affine, fit_scalers
+from retrodict.posterior.refined import can_refine
+from retrodict.posterior.synthetic import Pairs, learn_likelihood
 from trainings import shorten_likelihoods
 
-from .conftest import LINEAR_SETTINGS, Exact, linear_model, typical_xs
+from .conftest import (
+    BOUNDED_SETTINGS,
+    LINEAR_SETTINGS,
+    Exact,
+    linear_model,
+    linear_simulator,
+    typical_xs,
+)
+
+
+FIT = import_module("retrodict.posterior.fit")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +124,71 @@ def test_nuisances_have_no_prior_density_to_weigh_with():
     posterior = rd.fit(simulations, settings=LINEAR_SETTINGS)
     with pytest.raises(rd.ModelError, match=r"refine: .*nuisances"):
         rd.refine(posterior, simulations)
+
+
+STRUCTURES = {
+    "series": "x' of shape (4,), series",
+    "exchangeable": "x' of shape (4,), exchangeable",
+    "missing": "x' of shape (4,), vector, missing",
+}
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_a_likelihood_is_learned_of_vectors_only(kind):
+    """One axis does not make a vector."""
+    structure = rd.Structure("vector", missing=True) if kind == "missing" else kind
+    model = linear_model()
+    read = rd.Model(model.prior, linear_simulator, structure=structure)
+    simulations = rd.simulate(read, 100, seed=0)
+    posterior = rd.fit(simulations, settings=BOUNDED_SETTINGS)
+    with pytest.raises(rd.ModelError, match=re.escape(STRUCTURES[kind])):
+        rd.refine(posterior, simulations)
+    assert not can_refine(simulations)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_what_fit_has_held_out_is_known_to_refine_and_kept_from_the_likelihood(
+    monkeypatch, number
+):
+    """The weight of a likelihood is fitted on rows that neither was trained on."""
+    trained, learned = [], []
+    train = FIT.train_best
+
+    def train_best(*given, **options):
+        trained.append(train(*given, **options))
+        return trained[-1]
+
+    def stop(key, pairs, held_out, settings, **_):
+        learned.append(held_out)
+        raise NotImplementedError
+
+    monkeypatch.setattr(FIT, "train_best", train_best)
+    simulations = rd.simulate(linear_model(), 300, seed=3)
+    settings = dataclasses.replace(BOUNDED_SETTINGS, num_members=number)
+    posterior = rd.fit(simulations, seed=4, settings=settings)
+    monkeypatch.setattr("retrodict.posterior.refined.learn_likelihood", stop)
+    with pytest.raises(NotImplementedError):
+        rd.refine(posterior, simulations)
+    np.testing.assert_array_equal(learned[0], trained[0][0].held_out[0])
+
+
+def test_a_likelihood_does_not_see_what_is_held_out(monkeypatch):
+    seen = []
+
+    def stop(key, value, x, *_, **__):
+        seen.append(x)
+        raise NotImplementedError
+
+    monkeypatch.setattr("retrodict.posterior.synthetic.fit_surrogate", stop)
+    rng = np.random.default_rng(0)
+    x = {"x": rng.standard_normal((50, 3))}
+    value = rng.standard_normal((50, 2)).astype(np.float32)
+    scalers = fit_scalers(x, {"x": rd.Structure("vector")})
+    pairs = Pairs(value, x, Affine.fit(value), scalers)
+    held_out = np.array([4, 40, 2])
+    with pytest.raises(NotImplementedError):
+        learn_likelihood(jr.key(0), pairs, held_out, num_members=1)
+    np.testing.assert_array_equal(seen[0], np.delete(x["x"], held_out, axis=0))
 
 
 def test_synthetic_pairs_are_kept_when_they_help(monkeypatch):

@@ -5,8 +5,9 @@ import numpy as np
 import numpyro.distributions as dist
 
 import retrodict as rd
-from retrodict.estimators import VectorScaler
-from retrodict.posterior.screened import uninformative
+from retrodict.estimators import Affine, VectorScaler, fit_scalers
+from retrodict.posterior.screened import screen, uninformative
+from retrodict.posterior.synthetic import Pairs
 
 
 def _theta(n=2000, dim=3):
@@ -46,6 +47,24 @@ def test_a_scaler_without_some_entries_blanks_them_and_their_logarithms():
     assert (found[:, 1] == 0).all()
     np.testing.assert_array_equal(found[:, [0, 2]], scaler.apply(values)[:, [0, 2]])
     np.testing.assert_array_equal(found[:, 3:], scaler.apply(values)[:, [3, 5]])
+
+
+def test_constant_entries_are_no_reason_for_a_second_training():
+    """Networks do not see them anyway; thirty that are noise would be one."""
+    theta, rng = _theta(500, 2), np.random.default_rng(5)
+    informed = np.tile(theta, 10) + 0.1 * rng.standard_normal((500, 20))
+    constant, noise = np.ones((500, 30)), rng.standard_normal((500, 30))
+
+    def pairs(rest):
+        x = {"x": np.concatenate([informed, rest], axis=1)}
+        scalers = fit_scalers(x, {"x": rd.Structure("vector")})
+        return Pairs(theta.astype(np.float32), x, Affine.fit(theta), scalers)
+
+    assert screen(pairs(constant)) is None
+    fewer = screen(pairs(noise))
+    assert fewer is not None
+    assert (fewer.scalers["x"].plain.scale[:20] > 0).all()
+    assert (fewer.scalers["x"].plain.scale[20:] > 0).sum() <= 6
 
 
 def test_a_posterior_without_distractors_answers_and_can_be_saved(

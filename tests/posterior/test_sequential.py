@@ -157,8 +157,15 @@ def test_what_refine_refuses():
         rd.refine(posterior, model)
     with pytest.raises(ValueError, match="rounds: Expected at least 1; got 0"):
         rd.refine(posterior, model, typical_xs(1)[0], rounds=0)
+    others, x_obs = rd.simulate(model, 200, seed=1), typical_xs(1)[0]
     with pytest.raises(rd.DataError, match="simulations: Expected those"):
-        rd.refine(posterior, rd.simulate(model, 200, seed=1))
+        rd.refine(posterior, others)
+    with pytest.raises(rd.DataError, match="simulations: Expected those"):
+        rd.refine(posterior, model, x_obs, simulations=others)
+    with pytest.raises(ValueError, match=r"x_obs: Expected none .*the model instead"):
+        rd.refine(posterior, simulations, x_obs)
+    with pytest.raises(TypeError, match=r"given: .*got Study\. Of a study, give its"):
+        rd.refine(posterior, rd.Study(model=model))
 
 
 def test_a_likelihood_weighs_the_draws_of_a_poor_network():

@@ -1,5 +1,7 @@
 """Repeated measurements are found, and nothing else is taken for them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -70,7 +72,7 @@ def test_of_the_tasks_slcp_alone_repeats_itself(task, rows):
 
 
 def test_independent_rows_have_nothing_more_in_common():
-    """A bound of .1 is four standard errors: 200 times eight correlations, p = .1."""
+    """A bound of .1 is four standard errors; 1200 correlations, false alarms .07."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((200, 300, 4, 2))
     assert not any(map(have_more_in_common, noise))
@@ -91,3 +93,28 @@ def test_what_rows_have_in_common_is_seen(what):
         noise[:, 2:, 1] += 0.9 * common
     noise /= noise.std((0, 1))
     assert have_more_in_common(noise)
+
+
+def test_many_rows_need_less_in_common_to_be_seen():
+    """Of 40 rows a correlation of .05 makes a mean of all three times as uncertain."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((300, 40, 1))
+    assert not have_more_in_common(noise)
+    noise += 0.23 * rng.standard_normal((300, 1, 1))
+    assert have_more_in_common(noise / noise.std())
+
+
+def test_noise_that_is_no_number_shows_nothing_to_rely_on():
+    assert have_more_in_common(np.full((300, 4, 2), np.nan))
+
+
+def test_many_columns_are_compared_in_little_memory():
+    """Of 400 entries all pairs would be 1.9 GB for each product."""
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(-1, 1, (3000, 1))
+    x = theta + rng.standard_normal((3000, 400))
+    tracemalloc.start()
+    assert repeated_rows(theta, x) == 400
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5e8

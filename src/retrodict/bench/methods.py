@@ -15,9 +15,17 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._core.errors import ModelError
 from .._core.seconds import total_seconds
 from ..model import Model
-from ..posterior import Posterior, Refined, Sequential, fit, refine
+from ..posterior import (
+    MIN_SIMULATIONS,
+    Posterior,
+    Refined,
+    Sequential,
+    fit,
+    refine,
+)
 from ..simulations import Simulations, simulate
 from .tasks import SYMMETRIES
 
@@ -26,7 +34,7 @@ from .tasks import SYMMETRIES
 class Answer(Protocol):
     """What a method has learned: a posterior for any observation.
 
-    The seconds are read after sampling, so that a method may train when it sees the
+    The seconds are read after :meth:`train_at`, in which a method may train for the
     observations.
     """
 
@@ -38,6 +46,10 @@ class Answer(Protocol):
     @property
     def compile_s(self) -> float:
         """Seconds of compilation."""
+        ...
+
+    def train_at(self, xs: np.ndarray) -> None:
+        """Learn what has to be learned for these observations, before any draw."""
         ...
 
     def sample(
@@ -98,6 +110,9 @@ class Trained:
     train_s: float
     compile_s: float
 
+    def train_at(self, xs: Any) -> None:
+        """Do nothing: all is learned."""
+
     def sample(self, key: Key[Array, ""], xs: Any, num_samples: int) -> np.ndarray:
         """Draw from the posterior of every observation."""
         return self.posterior.sample(key, xs, num_samples)
@@ -140,6 +155,9 @@ class InRounds:
     Each observation is given the whole budget, of which a fifth is shared by all.
     Seconds are those of one observation, on average.
 
+    Raises:
+        ModelError: If a fifth of the budget is too little to train on.
+
     Attributes:
         train_s: Seconds of training.
         compile_s: Seconds of compilation.
@@ -148,6 +166,12 @@ class InRounds:
     def __init__(self, problem: Problem):
         self._problem = problem
         first_share = int(FIRST_SHARE * problem.budget)
+        if first_share < MIN_SIMULATIONS:
+            raise ModelError(
+                "--budget: Expected at least "
+                f"{round(MIN_SIMULATIONS / FIRST_SHARE)} simulations for the method "
+                f"'sequential', which begins with a fifth; got {problem.budget}."
+            )
         first = replace(problem, budget=first_share, effort="fast")
         self._sims, self._first = first.fitted
         self._per_round = (problem.budget - len(self._sims)) // ROUNDS
@@ -162,6 +186,11 @@ class InRounds:
     def compile_s(self) -> float:
         """Seconds of compilation."""
         return self._seconds("compile_s")
+
+    def train_at(self, xs: Any) -> None:
+        """Simulate and train for every observation."""
+        for x in xs:
+            self._at(x)
 
     def sample(self, key: Key[Array, ""], xs: Any, num_samples: int) -> np.ndarray:
         """Draw from the posterior of every observation."""

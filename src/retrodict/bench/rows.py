@@ -65,6 +65,7 @@ class Row:
         return own == dataclasses.astuple(setting)
 
 
+BEGINNING = b'{"task"'  # of every row
 TYPES = {
     **dict.fromkeys(("task", "method", "effort"), (str,)),
     **dict.fromkeys(("budget", "seed", "observation"), (int,)),
@@ -90,7 +91,7 @@ def read_rows(path: Path) -> list[Row]:
     except OSError as error:
         raise StorageError(f"Cannot read {path}: {error.strerror or error}.") from error
     lines = content.split(b"\n")
-    if lines[-1] and not lines[-1].startswith(b'{"task"'):
+    if lines[-1][: len(BEGINNING)] != BEGINNING[: len(lines[-1])]:
         _parse(path, len(lines), lines[-1])  # not the beginning of a row of ours
     return [
         _parse(path, number, line)

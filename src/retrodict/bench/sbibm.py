@@ -118,6 +118,7 @@ def _measure(
     """
     task = problem.model.name
     answer = METHODS[setting.method](problem)
+    answer.train_at(given.x_obs)
     key = stream_key(setting.seed, f"bench {task}")
     begun = time.perf_counter()
     draws = answer.sample(key, given.x_obs, given.reference.shape[1])

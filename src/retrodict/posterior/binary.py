@@ -56,8 +56,8 @@ class BinaryLikelihood:
         return np.where(drawn, self.high, self.low)
 
     def coordinates(self, x: Float[np.ndarray, "n entries"]) -> np.ndarray:
-        """Return 1 for the larger value of an entry, and -1 for the smaller."""
-        return np.where(x == self.high, 1.0, -1.0)
+        """Return 1 for the larger value of an entry, and -1 for any other."""
+        return np.where((x == self.high) & (self.high > self.low), 1.0, -1.0)
 
     def log_prob(
         self, coordinates: Float[np.ndarray, "n entries"], value: np.ndarray

@@ -59,7 +59,9 @@ def fit(
             choice.
         num_members: Networks in the ensemble; by default 5, or 10 of fewer than 3000
             simulations or where short trainings do best, or 1 if ``effort`` is
-            ``"fast"``. A single one is often over-confident.
+            ``"fast"``. A single one is often over-confident. Where synthetic pairs help
+            it is half as many, but four if there are as many: more pairs leave less to
+            chance.
         settings: Architecture and schedule, instead of those that ``effort`` and
             ``num_members`` stand for.
         checkpoint: Folder to keep the training in: the same call goes on from there, to

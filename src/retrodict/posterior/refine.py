@@ -64,10 +64,22 @@ def refine(
             is not known (some are derived, or a part of a prior function) and their
             posterior fills less than a thousandth of the prior.
         DataError: If these are not the simulations that it was trained on.
-        ValueError: If ``rounds`` or ``num_simulations`` is less than 1.
+        ValueError: If ``rounds`` or ``num_simulations`` is less than 1, or with
+            simulations and ``x_obs``.
+        TypeError: If ``given`` is neither simulations nor a model.
     """
     if isinstance(given, Simulations):
+        if x_obs is not None:
+            raise ValueError(
+                "x_obs: Expected none with simulations, which refine the posterior of "
+                "every x; got one. Give the model instead, to spend rounds on it."
+            )
         return refine_by_likelihood(posterior, given, **options)
+    if not isinstance(given, Model):
+        raise TypeError(
+            "given: Expected Simulations or a Model; got "
+            f"{type(given).__name__}. Of a study, give its model."
+        )
     x_obs = given.observed if x_obs is None else x_obs
     if x_obs is None:
         raise ModelError(

@@ -28,7 +28,7 @@ from .._core.errors import DataError, ModelError
 from .._core.resampling import efficiency, resample
 from .._core.seeds import numpy_generator, stream_key
 from .._core.stacking import best_weight, log_mixture
-from ..model import Model, Prior
+from ..model import Model, Prior, complete_structures
 from ..simulations import Simulations, as_series, like_series
 from ..training import (
     Settings,
@@ -233,11 +233,7 @@ def refine_by_likelihood(
     good = simulations.ok()
     series = {k: np.asarray(v) for k, v in as_series(good.x).items()}
     _check(good)
-    if simulations.fingerprint() != record.dataset:
-        raise DataError(
-            "simulations: Expected those that the posterior was trained on (dataset "
-            f"{record.dataset}); got {simulations.fingerprint()}."
-        )
+    check_trained_on(posterior, simulations)
     value = network.coordinates(good.targets)
     pairs = Pairs(value, series, network.scale, network.scalers)
     key = stream_key(record.seed, "fit")
@@ -255,6 +251,24 @@ def refine_by_likelihood(
     each = {"q": 0.0, "refined": 1.0, "mixture": weight}
     scores = {n: float(log_mixture(log_q, refined, w).mean()) for n, w in each.items()}
     return Refined(posterior, likelihood, model.prior, weight, MappingProxyType(scores))
+
+
+def check_trained_on(posterior: Posterior, simulations: Simulations) -> None:
+    """Refuse simulations other than those that a posterior was trained on.
+
+    Args:
+        posterior: The posterior.
+        simulations: Perhaps others.
+
+    Raises:
+        DataError: If they are others.
+    """
+    trained_on, given = posterior.record.dataset, simulations.fingerprint()
+    if given != trained_on:
+        raise DataError(
+            "simulations: Expected those that the posterior was trained on (dataset "
+            f"{trained_on}); got {given}."
+        )
 
 
 class _Way(NamedTuple):
@@ -300,15 +314,22 @@ def _score(way: _Way) -> float:
 
 def can_refine(simulations: Simulations) -> bool:
     """Say whether draws may be weighed by a likelihood learned of these simulations."""
-    return _all_sampled(simulations.model) and _all_vectors(simulations)
+    return _all_sampled(simulations.model) and not _no_vectors(simulations)
 
 
 def _all_sampled(model: Model) -> bool:
     return model.targets.names == model.prior.space.names
 
 
-def _all_vectors(simulations: Simulations) -> bool:
-    return all(np.ndim(values) == 2 for values in as_series(simulations.x).values())
+def _no_vectors(simulations: Simulations) -> list[str]:
+    """Return the series that are no vectors, or whose entries may be missing."""
+    shapes = {k: np.shape(v)[1:] for k, v in as_series(simulations.x).items()}
+    structures = complete_structures(simulations.model.structure, shapes)
+    return [
+        f"{name!r} of shape {shapes[name]}, {item.kind}{', missing' * item.missing}"
+        for name, item in structures.items()
+        if item.kind != "vector" or item.missing or len(shapes[name]) != 1
+    ]
 
 
 def _check(simulations: Simulations) -> None:
@@ -320,10 +341,10 @@ def _check(simulations: Simulations) -> None:
             f"{list(model.prior.space.names)}. The prior density of nuisances given "
             "targets is not known; use the posterior itself."
         )
-    if not _all_vectors(simulations):
-        series = as_series(simulations.x)
-        shapes = {name: values.shape[1:] for name, values in series.items()}
+    others = _no_vectors(simulations)
+    if others:
         raise ModelError(
-            f"refine: Expected x to be made of vectors; got shapes {shapes}. A "
-            "likelihood is learned of vectors only; summarize the series."
+            "refine: Expected x to be made of vectors without missing entries; got "
+            f"{', '.join(others)}. A likelihood is learned of such vectors only; "
+            "summarize the series."
         )

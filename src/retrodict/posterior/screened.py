@@ -42,11 +42,12 @@ def screen(pairs: Pairs) -> Pairs | None:
     ):
         return None
     value = np.asarray(pairs.value[:MAX_ROWS], np.float64)
-    blank = {}
+    blank, seen = {}, []
     for name, series in pairs.x.items():
         rows = np.asarray(series[:MAX_ROWS], np.float64).reshape(len(value), -1)
         blank[name] = uninformative(value, rows)
-    flags = np.concatenate(list(blank.values()))
+        seen.append(pairs.scalers[name].plain.scale > 0)  # others are blank already
+    flags = np.concatenate(list(blank.values()))[np.concatenate(seen)]
     if len(flags) < MIN_ENTRIES or not MIN_SHARE <= flags.mean() < 1:
         return None
     scalers = {k: s.without(blank[k]) for k, s in pairs.scalers.items()}

@@ -14,7 +14,7 @@ from ..model import Model
 from ..simulations import Simulations
 from .fit import fit
 from .posterior import Posterior
-from .refined import can_refine, refine_by_likelihood
+from .refined import can_refine, check_trained_on, refine_by_likelihood
 from .restricted import Restricted
 from .rounds import one_row, simulate_in_rounds
 
@@ -77,6 +77,8 @@ def refine_in_rounds(
     for name, count in (("rounds", rounds), ("num_simulations", num_simulations)):
         if count < 1:
             raise ValueError(f"{name}: Expected at least 1; got {count}.")
+    if simulations is not None:
+        check_trained_on(posterior, simulations)
     counts = [num_simulations] * rounds
     found = simulate_in_rounds(
         posterior, model, x_obs, counts, simulations=simulations, seed=seed
