@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax.random as jr
 import numpy as np
@@ -88,7 +88,7 @@ class Problem:
         return sims, fit(sims, seed=self.seed, effort=self.training)
 
     @property
-    def training(self) -> str:
+    def training(self) -> Literal["auto", "fast"]:
         """The effort as :func:`retrodict.fit` is told it."""
         return "fast" if self.effort == "fast" else "auto"
 

@@ -28,7 +28,7 @@ def refine(
     effort: Literal["auto", "fast"] = ...,
 ) -> Sequential: ...
 def refine(
-    posterior: Posterior, given: Simulations | Model, x_obs: Any = None, **options: Any
+    posterior: Posterior, given: Any, x_obs: Any = None, **options: Any
 ) -> Refined | Sequential:
     """Refine a posterior by a learned likelihood, or by simulating where it lies.
 
