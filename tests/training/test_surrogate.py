@@ -108,14 +108,14 @@ def counted():
 
 @pytest.fixture(scope="module")
 def repeated():
-    flows, learn = [], LIKELIHOOD._flow
+    flows, asked = [], LIKELIHOOD._flows
 
-    def seen(key, rows, *more):
+    def seen(rows, num_members):
         flows.append(rows.per_theta)
-        return learn(key, rows, *more)
+        return asked(rows, num_members)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LIKELIHOOD, "_flow", seen)
+        patch.setattr(LIKELIHOOD, "_flows", seen)
         found = fit_surrogate(jr.key(0), *_repeated(600, 0), num_members=2)
     assert flows == [4]  # none of the whole x
     return found

@@ -104,30 +104,58 @@ def _all_ways(
 
     Of a row, where x is made of several. A flow of the whole x then stands beside that
     of a row only if rows have more in common than theta: otherwise it learns the same
-    from fewer examples.
+    from fewer examples. Of flows one schedule is tried, and others only if it is worth
+    something beside normal entries.
     """
     whole, held_out = rows, None
     per_theta = repeated_rows(rows.value, rows.x)
     if per_theta > 1:
         rows = rows.split(per_theta)
         held_out = _some(jr.fold_in(key, 4), len(whole.value))
-    ways = [_flow(key, rows, num_members, held_out)]
-    held_out = ways[0].held_out
-    if per_theta > 1 and have_more_in_common(_noise(key, ways[0], rows)):
-        ways.append(_flow(jr.fold_in(key, 3), whole, num_members, held_out))
+    begun = [_Flow.begin(key, rows, num_members, held_out)]
+    held_out = begun[0].first.held_out
+    if per_theta > 1 and have_more_in_common(_noise(key, begun[0].first, rows)):
+        key_whole = jr.fold_in(key, 3)
+        begun.append(_Flow.begin(key_whole, whole, num_members, held_out))
     normal, lost = _normal(jr.fold_in(key, 2), rows, num_members, held_out)
-    return [*ways, *normal], lost
+    weights = _weights([*(flow.first for flow in begun), *normal])
+    flows = []
+    for flow, weight in zip(begun, weights, strict=False):
+        best, *worse = flow.raced() if weight > 0 else [flow.first]
+        flows.append(best)
+        lost.extend(worse)
+    return [*flows, *normal], lost
 
 
-def _flow(
-    key: Key[Array, ""],
-    rows: _Rows,
-    num_members: int,
-    held_out: Int[np.ndarray, " validation"] | None,
-) -> _Way:
-    """Learn a density of any shape."""
-    flows = _flows(rows, num_members)
-    return _enter(key, rows, Columns.fit(rows.x), flows, held_out)
+class _Flow(NamedTuple):
+    """A density of any shape, learned in the first of a few schedules."""
+
+    key: Key[Array, ""]
+    rows: _Rows
+    held_out: Int[np.ndarray, " validation"] | None
+    first: _Way
+    others: tuple[Settings, ...]
+
+    @staticmethod
+    def begin(
+        key: Key[Array, ""],
+        rows: _Rows,
+        num_members: int,
+        held_out: Int[np.ndarray, " validation"] | None,
+    ) -> "_Flow":
+        """Learn it in the first."""
+        first, *others = _flows(rows, num_members)
+        way = _enter(key, rows, Columns.fit(rows.x), (first,), held_out)
+        return _Flow(key, rows, held_out, way, tuple(others))
+
+    def raced(self) -> list[_Way]:
+        """Learn it in the others, too; return all, the best first."""
+        if not self.others:
+            return [self.first]
+        columns = self.first.columns
+        other = _enter(self.key, self.rows, columns, self.others, self.held_out)
+        both = [self.first, other]
+        return sorted(both, key=lambda way: -way.log_prob.mean())
 
 
 def _some(key: Key[Array, ""], count: int) -> Int[np.ndarray, " validation"]:
