@@ -100,7 +100,8 @@ def loss_of(network: Network, sims: rd.Simulations) -> tuple[Callable[..., Any],
     """Return the loss of a batch as a function of flat weights, and the weights."""
     value = network.scale.apply(network.space.unconstrain(sims.targets))
     x = apply_scalers(network.scalers, {"x": np.asarray(sims.x)})
-    rows, member = rows_of(value.astype(np.float32), x), flatten(network.members[0])
+    rows, member = rows_of(value, x), flatten(network.members[0])
+    rows = jax.tree.map(jnp.asarray, rows)
 
     def loss(weights: Any, index: Any) -> Any:
         chosen = rows.take(index)

@@ -1,6 +1,5 @@
 """One member's training: epochs, the best weights, and where a session came to."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -22,10 +21,11 @@ from .rows import Rows
 from .settings import Settings
 
 
-# Of one call of the program: what a signal may have to wait for, and what mapped rows
-# take in memory.
-MAX_STEPS = 1000
-MAX_BYTES = 2**28
+# Of one call of the program: what a signal may have to wait for, and what its rows take
+# in memory. It has room for as many steps, so that one program serves any number of
+# rows.
+MAX_STEPS = 128
+MAX_BYTES = 2**26
 BRIEF_BYTES = 2**24  # of the rows that one network is trained on
 CHUNK = 1024  # rows of one call of the validation: few compile as fast as many
 
@@ -58,17 +58,17 @@ def compile_programs(
     member: Member, settings: Settings, rows: Rows, split: Split
 ) -> Programs:
     """Compile what trains a member; nothing if that shape was compiled before."""
-    _, steps, batch = _shape(settings, split, rows)
+    batch, _, room = _shape(settings, split, rows)
     plan = Plan(
-        np.zeros((steps, batch), np.int32),
-        np.zeros(steps, np.float32),
-        np.zeros(steps, np.uint32),
+        _example(rows, room, batch),
+        np.zeros(room, np.float32),
+        np.zeros(room, np.uint32),
+        np.int32(0),
     )
-    seen = _example(rows, plan.rows.size) if rows.mapped else rows
-    held_out = _example(rows, min(CHUNK, len(split.held_out)))
+    held_out = _example(rows, _chunk(split))
     return compiled(
         Recipe(member.layout, settings.clip_norm, _is_brief(settings, split, rows)),
-        (init(member), plan, given_of(member, 1.0, seen)),
+        (init(member), plan, given_of(member, 1.0)),
         (member.weights, held_out, member.fixed),
     )
 
@@ -82,11 +82,16 @@ def _is_brief(settings: Settings, split: Split, rows: Rows) -> bool:
     return settings.num_members == 1 and size <= BRIEF_BYTES
 
 
-def _example(rows: Rows, count: int) -> Rows:
-    """Return what has the shapes of some of the simulations."""
+def _example(rows: Rows, *shape: int) -> Rows:
+    """Return what has the shapes of an array of simulations."""
     return jax.tree.map(
-        lambda v: jax.ShapeDtypeStruct((count, *v.shape[1:]), v.dtype), rows
+        lambda v: jax.ShapeDtypeStruct((*shape, *v.shape[1:]), v.dtype), rows
     )
+
+
+def _chunk(split: Split) -> int:
+    """Return the rows of one call of the validation: few different numbers."""
+    return min(CHUNK, 1 << (len(split.held_out) - 1).bit_length())
 
 
 class Run(NamedTuple):
@@ -156,23 +161,24 @@ def train_member(
         watch: Follows the training, and may end it.
     """
     programs = compile_programs(member, settings, rows, split)
-    given = given_of(member, settings.weight_decay, rows)
-    rates = _rates(settings, split, rows)
+    given = given_of(member, settings.weight_decay)
+    batch, steps, room = _shape(settings, split, rows)
+    rates = learning_rates(settings, settings.epochs * steps).reshape(-1, steps)
     best = Run(member.weights, np.full(len(split.held_out), np.inf), [])
     order = rng.bit_generator.state
     here = watch.begin(Position(init(member), best, [], order, []))
     while len(here.history) < settings.epochs:
         rng.bit_generator.state = here.order
-        orders = _orders(settings, split, rows, rng)
-        seeds = rng.integers(2**32, size=orders.shape[:2], dtype=np.uint32)
-        for part in range(len(here.losses), len(orders)):
-            loaded, order = rows.on_device(orders[part])
-            plan = Plan(order, rates[len(here.history), part], seeds[part])
-            given = given._replace(rows=loaded)
+        order = rng.permutation(split.train)[: steps * batch].reshape(steps, batch)
+        seeds = rng.integers(2**32, size=steps, dtype=np.uint32)
+        for start in range(room * len(here.losses), steps, room):
+            part, epoch = np.s_[start : start + room], len(here.history)
+            seen = rows.load(order[part])
+            plan = _with_room(room, seen, rates[epoch, part], seeds[part])
             state, losses = programs.epoch(here.state, plan, given)
-            losses = [*here.losses, np.asarray(losses)]
+            losses = [*here.losses, np.asarray(losses)[: plan.count]]
             here = here._replace(state=state, losses=losses)
-            if part + 1 < len(orders) and watch.after(here):
+            if start + room < steps and watch.after(here):
                 return here.best._replace(history=here.history)
         each = _validate(programs, here.state.weights, member.fixed, split, rows)
         here = _end_epoch(here, each)._replace(order=rng.bit_generator.state)
@@ -201,30 +207,27 @@ def _validate(
     programs: Programs, weights: Any, fixed: Any, split: Split, rows: Rows
 ) -> Float[np.ndarray, " validation"]:
     """Return the loss of every held-out row."""
-    count, found = min(CHUNK, len(split.held_out)), []
+    count, found = _chunk(split), []
     weights = np.asarray(weights)  # wherever they are: the devices may differ
     for start in range(0, len(split.held_out), count):
         index = np.resize(split.held_out[start : start + count], count)
-        loaded, place = rows.on_device(index)
-        part = programs.validation(weights, loaded.take(place), fixed)
+        part = programs.validation(weights, rows.load(index), fixed)
         found.append(np.asarray(part))
     return np.concatenate(found)[: len(split.held_out)]
 
 
-def _rates(
-    settings: Settings, split: Split, rows: Rows
-) -> Float[np.ndarray, "epochs parts steps"]:
-    parts, steps, _ = _shape(settings, split, rows)
-    rates = learning_rates(settings, settings.epochs * parts * steps)
-    return rates.reshape(settings.epochs, parts, steps)
+def _with_room(
+    room: int, rows: Rows, rates: Float[np.ndarray, " steps"], seeds: Any
+) -> Plan:
+    """Plan some steps, with room for more of zeros, which are not taken."""
 
+    def fill(values: np.ndarray) -> np.ndarray:
+        filled = np.zeros((room, *values.shape[1:]), values.dtype)
+        filled[: len(rates)] = values
+        return filled
 
-def _orders(
-    settings: Settings, split: Split, rows: Rows, rng: np.random.Generator
-) -> Int[np.ndarray, "parts steps batch"]:
-    """Draw the order of rows of an epoch, in parts of one length."""
-    shape = _shape(settings, split, rows)
-    return rng.permutation(split.train)[: math.prod(shape)].reshape(shape)
+    count = np.int32(len(rates))
+    return Plan(jax.tree.map(fill, rows), fill(rates), fill(seeds), count)
 
 
 def _end_epoch(here: Position, each: Float[np.ndarray, " validation"]) -> Position:
@@ -239,9 +242,7 @@ def _end_epoch(here: Position, each: Float[np.ndarray, " validation"]) -> Positi
 
 
 def _shape(settings: Settings, split: Split, rows: Rows) -> tuple[int, int, int]:
-    """Return the parts of an epoch, the steps of each, and the rows of a step."""
+    """Return the rows of a step, the steps of an epoch, and of a call at most."""
     batch = min(settings.batch_size, len(split.train))
-    steps = len(split.train) // batch
-    most = min(MAX_STEPS, max(1, MAX_BYTES // (batch * rows.row_bytes)))
-    parts = -(-steps // most)
-    return parts, steps // parts, batch
+    room = min(MAX_STEPS, max(1, MAX_BYTES // (batch * rows.row_bytes)))
+    return batch, len(split.train) // batch, room

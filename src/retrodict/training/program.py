@@ -1,8 +1,8 @@
-"""What a training runs, compiled: an epoch or a long part of one, and its validation.
+"""What a training runs, compiled: some steps of an epoch, and its validation.
 
-What differs between two trainings of the same shape (order of rows, rates, decay) is an
-argument of the programs, not part of them: schedules are raced and members trained with
-one program.
+What differs between two trainings of the same shape (order of rows, rates, decay, the
+number of simulations) is an argument of the programs, not part of them: schedules are
+raced, members trained and rounds run with one program.
 """
 
 from collections.abc import Callable
@@ -45,27 +45,27 @@ class Given(NamedTuple):
         decay: Weight decay of every weight.
         free: Which weights are trained.
         fixed: Leaves of the estimator that are not trained.
-        rows: Simulations, with those that are needed among them.
     """
 
     decay: Float[Array, " size"]
     free: Float[Array, " size"]
     fixed: PyTree
-    rows: Rows
 
 
 class Plan(NamedTuple):
-    """The steps of one epoch.
+    """Some steps of an epoch, and room for more.
 
     Attributes:
-        rows: Which rows each step sees, ``(steps, batch)``.
+        rows: What each step sees, ``(steps, batch, ...)``.
         rates: Learning rate of each step, ``(steps,)``.
         seeds: Seed of each step, for losses that draw random numbers, ``(steps,)``.
+        count: How many steps are taken.
     """
 
-    rows: Any
+    rows: Rows
     rates: Any
     seeds: Any
+    count: Any
 
 
 class Recipe(NamedTuple):
@@ -83,7 +83,7 @@ class Recipe(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """Compiled for one architecture and one number of rows.
+    """Compiled for one architecture and one size of a step.
 
     Attributes:
         epoch: ``(state, plan, given) -> (state, losses)``; uses up the state.
@@ -111,10 +111,10 @@ def compiled(recipe: Recipe, epoch: tuple, validation: tuple) -> Programs:
         return Programs(*(job.result() for job in jobs))
 
 
-def given_of(member: Member, decay: float, rows: Rows) -> Given:
+def given_of(member: Member, decay: float) -> Given:
     """Gather what stays the same during the training of a member."""
     decays = jnp.asarray(decay * member.matrices)
-    return Given(decays, jnp.asarray(member.free), member.fixed, rows)
+    return Given(decays, jnp.asarray(member.free), member.fixed)
 
 
 def _signature(arguments: PyTree) -> tuple[Any, tuple[Any, ...]]:
@@ -164,20 +164,23 @@ def run_epoch(
     plan: Plan,
     given: Given,
 ) -> tuple[State, Float[Array, " steps"]]:
-    """Take one step for each batch of the plan; return the loss before each step."""
+    """Take the steps of the plan; return the loss before each, and zeros."""
 
     def loss(vector: Array, batch: Rows, seed: Array) -> Array:
         estimator = recipe.layout.build(vector, given.fixed)
         return training_loss(jr.key(seed), estimator, batch.value, batch.x)
 
-    def step(state: State, item: Plan) -> tuple[State, Array]:
-        index, rate, seed = item
-        batch = spread(given.rows.take(index))
+    def step(number: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+        state, losses = carry
+        batch = spread(plan.rows.take(number))
+        seed, rate = plan.seeds[number], plan.rates[number]
         value, gradient = jax.value_and_grad(loss)(state.weights, batch, seed)
         gradient = gradient * given.free
-        return take_step(state, gradient, rate, given.decay, recipe.clip_norm), value
+        state = take_step(state, gradient, rate, given.decay, recipe.clip_norm)
+        return state, losses.at[number].set(value)
 
-    return jax.lax.scan(step, state, plan)
+    losses = jnp.zeros(len(plan.rates))
+    return jax.lax.fori_loop(0, plan.count, step, (state, losses))
 
 
 def spread(batch: Rows) -> Rows:
