@@ -42,8 +42,9 @@ class Row:
         observation: Number of the observation.
         c2st: Classifier two-sample test against the reference posterior, 10 000 draws.
         nlpd: -log q(theta_true | x_obs), nats; None if it is not finite.
-        train_s: Seconds of training, without compilation, for the whole task.
-        compile_s: Seconds of compilation, for the whole task.
+        train_s: Seconds of training, without compilation, for the whole task; of rounds
+            for one observation, on average.
+        compile_s: Seconds of compilation, likewise.
         sample_s: Seconds to draw for one observation (all are drawn in one call).
     """
 
