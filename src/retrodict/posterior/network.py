@@ -118,11 +118,6 @@ class Network:
         for tile in range(-(-int(mine.sum(1).max()) // width)):
             key_tile = jr.fold_in(key, tile)
             v = np.asarray(program(self.members[m], key_tile, conditions, width))
-            if len(self.members) == 1:  # all places are its own, in order
-                area = out[rows[0] : rows[-1] + 1, tile * width : (tile + 1) * width]
-                drawn = v[: area.shape[0], : area.shape[1]]
-                area[:] = self.space.constrain(self.scale.undo(drawn))
-                continue
             here = mine & (rank // width == tile)
             row, place = np.nonzero(here)
             chosen = v[row, rank[row, place] % width]
