@@ -117,7 +117,7 @@ def repeated():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LIKELIHOOD, "_flows", seen)
         found = fit_surrogate(jr.key(0), *_repeated(600, 0), num_members=2)
-    assert flows == [4]  # none of the whole x
+    assert set(flows) == {4}  # none of the whole x
     return found
 
 

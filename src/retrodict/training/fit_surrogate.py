@@ -23,7 +23,7 @@ from .._core.seconds import total_seconds
 from .._core.seeds import numpy_generator
 from .._core.stacking import best_weights
 from ..estimators import Cells, Columns
-from .ensemble import Race, race
+from .ensemble import Race, race, shared_held_out
 from .repeats import have_more_in_common, repeated_rows
 from .settings import (
     Settings,
@@ -36,7 +36,6 @@ from .surrogate import Part, Surrogate, base_noise
 
 NEGLIGIBLE = 0.05  # weight of a part that is not worth its evaluations
 MAX_RACED = 3000  # theta up to which rows of equal law get a race of flows
-HELD_OUT = 0.1  # of theta, where x is made of rows
 MAX_CORRELATED = 32  # entries whose covariances can be learned
 
 
@@ -111,7 +110,8 @@ def _all_ways(
     per_theta = repeated_rows(rows.value, rows.x)
     if per_theta > 1:
         rows = rows.split(per_theta)
-        held_out = _some(jr.fold_in(key, 4), len(whole.value))
+        first, *_ = _flows(rows, num_members)
+        held_out = shared_held_out(jr.fold_in(key, 4), len(whole.value), first)
     begun = [_Flow.begin(key, rows, num_members, held_out)]
     held_out = begun[0].first.held_out
     if per_theta > 1 and have_more_in_common(_noise(key, begun[0].first, rows)):
@@ -156,12 +156,6 @@ class _Flow(NamedTuple):
         other = _enter(self.key, self.rows, columns, self.others, self.held_out)
         both = [self.first, other]
         return sorted(both, key=lambda way: -way.log_prob.mean())
-
-
-def _some(key: Key[Array, ""], count: int) -> Int[np.ndarray, " validation"]:
-    """Return the numbers of the theta to hold out."""
-    order = numpy_generator(key).permutation(count)
-    return order[: round(HELD_OUT * count)]
 
 
 def _noise(
