@@ -112,6 +112,43 @@ def test_a_mixture_is_drawn_as_its_density_says(refined):
     )
 
 
+def test_where_few_proposals_count_more_are_drawn(refined, monkeypatch):
+    """As many effective draws from three times as many, on average within .3 sd."""
+    always = dataclasses.replace(refined, weight=1.0)
+    x = typical_xs(2)
+    asked = []
+    draw = type(always.posterior).sample
+
+    def counted(posterior, key, xs, num_samples):
+        asked.append((len(xs), num_samples))
+        return draw(posterior, key, xs, num_samples)
+
+    monkeypatch.setattr(type(always.posterior), "sample", counted)
+    share = always.effective_sample_size(jr.key(0), x)
+    monkeypatch.setattr("retrodict.posterior.refined.HIGH_EFFICIENCY", 1.1)
+    asked.clear()
+    found = always.sample(jr.key(0), x, 1000)
+    assert (2, 32_000) in asked
+    assert (2, 8000) not in asked
+    assert (share > 0.025).all()
+    sd = np.sqrt(np.diag(Exact().covariance))
+    mean = np.stack([Exact().mean(row) for row in x])
+    assert (np.abs(found.mean(1) - mean) < 0.3 * sd).all()
+
+
+def test_where_too_few_proposals_count_the_posterior_itself_answers(
+    refined, monkeypatch
+):
+    monkeypatch.setattr("retrodict.posterior.refined.MIN_EFFICIENCY", 1.1)
+    always = dataclasses.replace(refined, weight=1.0)
+    never = dataclasses.replace(refined, weight=0.0)
+    x, key = typical_xs(2), jr.key(0)
+    assert not always.usable(x).any()
+    theta = Exact().mean(x[0]) * np.ones((2, 1, 1))
+    np.testing.assert_array_equal(always.log_prob(theta, x), never.log_prob(theta, x))
+    np.testing.assert_array_equal(always.sample(key, x, 50), never.sample(key, x, 50))
+
+
 def test_effective_sample_size_is_a_fraction(refined):
     sizes = refined.effective_sample_size(jr.key(0), typical_xs(2), 500)
     assert ((sizes > 0) & (sizes <= 1)).all()

@@ -14,6 +14,7 @@ Learning 36, 59 (the weight). Deviations from the source: resampling instead of 
 draws; one held-out part instead of cross-validation.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -45,7 +46,9 @@ NUM_JUDGED = 400  # held-out simulations that decide
 NUM_PROPOSALS = 2000  # draws of q behind every estimate of Z
 OVERSAMPLING = 8  # proposals per refined draw
 EVALUATIONS = 65_536  # of the likelihood in one block
-MIN_EFFICIENCY = 0.1  # effective draws per proposal; below, a few proposals decide
+MIN_EFFICIENCY = 0.025  # effective draws per proposal; below, a few proposals decide
+HIGH_EFFICIENCY = 0.1
+MORE = 4  # times as many proposals per draw where the efficiency is not high
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,13 @@ class Refined:
         rng = numpy_generator(key_pick)
         wanted = max(OVERSAMPLING * num_samples, NUM_PROPOSALS)
         out = plain.copy()
-        usable = self.usable(xs)
-        for rows, theta, log_w in self._weighted(key_draws, xs, wanted):
-            for row in np.flatnonzero(usable[rows]):
-                chosen = resample(rng, log_w[row], num_samples)
-                out[rows.start + row] = theta[row][chosen]
+        _, share = self._evidence(xs)
+        times = np.where(share < HIGH_EFFICIENCY, MORE, 1) * (share >= MIN_EFFICIENCY)
+        for each in (1, MORE):
+            rows, count = np.flatnonzero(times == each), each * wanted
+            for some, theta, log_w in self._weighted(key_draws, xs, rows, count):
+                for row, pool, weights in zip(some, theta, log_w, strict=True):
+                    out[row] = pool[resample(rng, weights, num_samples)]
         picked = rng.uniform(size=out.shape[:2]) < self.weight
         return np.where(picked[..., None], out, plain)
 
@@ -125,7 +130,7 @@ class Refined:
         Args:
             xs: Observations, as in :meth:`sample`.
         """
-        return self.effective_sample_size(self._key, xs) >= MIN_EFFICIENCY
+        return self._evidence(xs)[1] >= MIN_EFFICIENCY
 
     def effective_sample_size(
         self, key: Key[Array, ""], xs: Any, num_proposals: int = NUM_PROPOSALS
@@ -140,7 +145,8 @@ class Refined:
             xs: Observations, as in :meth:`sample`.
             num_proposals: Draws of q.
         """
-        proposals = self._weighted(key, xs, num_proposals)
+        rows = np.arange(self._count(xs))
+        proposals = self._weighted(key, xs, rows, num_proposals)
         return np.concatenate([efficiency(log_w) for _, _, log_w in proposals])
 
     def densities(
@@ -158,19 +164,26 @@ class Refined:
             xs: Observations, as in :meth:`sample`.
         """
         log_q = self.posterior.log_prob(theta, xs)
-        log_joint = self.log_joint(theta, xs)
-        refined = log_q.copy()
-        for rows, _, log_w in self._weighted(self._key, xs, NUM_PROPOSALS):
-            log_z = logsumexp(log_w, axis=1) - np.log(log_w.shape[1])
-            good = (efficiency(log_w) >= MIN_EFFICIENCY)[:, None]
-            weighed = log_joint[rows] - log_z[:, None]
-            refined[rows] = np.where(good, weighed, log_q[rows])
-        return log_q, refined
+        log_z, share = self._evidence(xs)
+        weighed = self.log_joint(theta, xs) - log_z[:, None]
+        return log_q, np.where(share[:, None] >= MIN_EFFICIENCY, weighed, log_q)
 
-    @property
-    def _key(self) -> Key[Array, ""]:
-        """The same for every call: a density is a function of theta and x."""
-        return stream_key(0, "evidence")
+    def _evidence(
+        self, xs: Any
+    ) -> tuple[
+        Float[np.ndarray, " num_observations"], Float[np.ndarray, " num_observations"]
+    ]:
+        """Return log Z, in nats, and the efficiency of the proposals it is made of.
+
+        The same for every call: a density is a function of theta and x.
+        """
+        rows, key = np.arange(self._count(xs)), stream_key(0, "evidence")
+        blocks = [
+            (logsumexp(log_w, axis=1) - np.log(NUM_PROPOSALS), efficiency(log_w))
+            for *_, log_w in self._weighted(key, xs, rows, NUM_PROPOSALS)
+        ]
+        log_z, share = zip(*blocks, strict=True)
+        return np.concatenate(log_z), np.concatenate(share)
 
     def log_joint(
         self, theta: Any, xs: Any
@@ -184,21 +197,33 @@ class Refined:
         theta = np.asarray(theta, np.float64)
         coordinates = self._coordinates(xs)
         size = max(1, EVALUATIONS // theta.shape[1])
-        parts = [slice(i, i + size) for i in range(0, len(theta), size)]
-        return np.concatenate([self._joint(theta[p], coordinates[p]) for p in parts])
+        rows = [slice(i, i + size) for i in range(0, len(theta), size)]
+        pieces = math.ceil(theta.shape[1] / EVALUATIONS)
+        return np.block(
+            [
+                [
+                    self._joint(few, coordinates[some])
+                    for few in np.array_split(theta[some], pieces, axis=1)
+                ]
+                for some in rows
+            ]
+        )
 
-    def _weighted(self, key, xs, num_proposals):
-        """Yield blocks of observations: rows, proposals and their log-weights."""
+    def _count(self, xs):
+        """Return the number of observations."""
+        return len(next(iter(self.posterior.network.x_spec.rows(xs).values())))
+
+    def _weighted(self, key, xs, rows, num_proposals):
+        """Yield blocks of these observations: rows, proposals and their log-weights."""
         series = self.posterior.network.x_spec.rows(xs)
         single = self.posterior.network.x_spec.single
-        count = len(next(iter(series.values())))
         size = max(1, EVALUATIONS // num_proposals)
-        for start in range(0, count, size):
-            rows = slice(start, min(start + size, count))
-            some = like_series({k: v[rows] for k, v in series.items()}, single)
-            theta = self.posterior.sample(jr.fold_in(key, start), some, num_proposals)
-            log_q = self.posterior.log_prob(theta, some)
-            yield rows, theta, self.log_joint(theta, some) - log_q
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            few = like_series({k: v[some] for k, v in series.items()}, single)
+            theta = self.posterior.sample(jr.fold_in(key, start), few, num_proposals)
+            log_q = self.posterior.log_prob(theta, few)
+            yield some, theta, self.log_joint(theta, few) - log_q
 
     def _joint(self, theta, coordinates):
         """Return log p(theta) + log l(x | theta), all rows of theta at their own x."""
