@@ -46,7 +46,7 @@ NUM_JUDGED = 400  # held-out simulations that decide
 NUM_PROPOSALS = 2000  # draws of q behind every estimate of Z
 OVERSAMPLING = 8  # proposals per refined draw
 EVALUATIONS = 65_536  # of the likelihood in one block
-MIN_EFFICIENCY = 0.025  # effective draws per proposal; below, a few proposals decide
+MIN_EFFICIENCY = 0.05  # effective draws per proposal; below, a few proposals decide
 HIGH_EFFICIENCY = 0.1
 MORE = 4  # times as many proposals per draw where the efficiency is not high
 
