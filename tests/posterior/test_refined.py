@@ -47,8 +47,8 @@ def test_a_poor_posterior_is_corrected(refined):
     assert refined.scores["refined"] > refined.scores["q"] + 0.05
 
 
-def test_refined_draws_have_the_exact_moments(refined):
-    """Within .25 sd and 20 %: 600 simulations teach the likelihood."""
+def _check_moments(refined):
+    """Compare draws with the exact posterior: .25 sd and 20 %."""
     always = dataclasses.replace(refined, weight=1.0)
     x = typical_xs(2)
     draws = always.sample(jr.key(0), x, 4000)
@@ -58,6 +58,11 @@ def test_refined_draws_have_the_exact_moments(refined):
         error = (draws[row].mean(0) - exact.mean(observed)) / sd
         assert np.abs(error).max() < 0.25
         np.testing.assert_allclose(draws[row].std(0), sd, rtol=0.2)
+
+
+def test_refined_draws_have_the_exact_moments(refined):
+    """Within .25 sd and 20 %: 600 simulations teach the likelihood."""
+    _check_moments(refined)
 
 
 def test_the_refined_density_is_normalized(refined):
@@ -113,40 +118,52 @@ def test_a_mixture_is_drawn_as_its_density_says(refined):
 
 
 def test_where_few_proposals_count_more_are_drawn(refined, monkeypatch):
-    """As many effective draws from three times as many, on average within .3 sd."""
-    always = dataclasses.replace(refined, weight=1.0)
-    x = typical_xs(2)
+    """Four times as many, where eight a draw are usual."""
     asked = []
-    draw = type(always.posterior).sample
+    draw = type(refined.posterior).sample
 
     def counted(posterior, key, xs, num_samples):
-        asked.append((len(xs), num_samples))
+        asked.append(num_samples)
         return draw(posterior, key, xs, num_samples)
 
-    monkeypatch.setattr(type(always.posterior), "sample", counted)
-    share = always.effective_sample_size(jr.key(0), x)
+    monkeypatch.setattr(type(refined.posterior), "sample", counted)
     monkeypatch.setattr("retrodict.posterior.refined.HIGH_EFFICIENCY", 1.1)
-    asked.clear()
-    found = always.sample(jr.key(0), x, 1000)
-    assert (2, 32_000) in asked
-    assert (2, 8000) not in asked
-    assert (share > 0.05).all()
-    sd = np.sqrt(np.diag(Exact().covariance))
-    mean = np.stack([Exact().mean(row) for row in x])
-    assert (np.abs(found.mean(1) - mean) < 0.3 * sd).all()
+    refined.sample(jr.key(0), typical_xs(2), 1000)
+    assert 32_000 in asked
+    assert 8000 not in asked
 
 
-def test_where_too_few_proposals_count_the_posterior_itself_answers(
+def test_draws_of_more_proposals_have_the_exact_moments(refined, monkeypatch):
+    monkeypatch.setattr("retrodict.posterior.refined.HIGH_EFFICIENCY", 1.1)
+    _check_moments(refined)
+
+
+def test_only_where_too_few_proposals_count_the_posterior_itself_answers(
     refined, monkeypatch
 ):
-    monkeypatch.setattr("retrodict.posterior.refined.MIN_EFFICIENCY", 1.1)
     always = dataclasses.replace(refined, weight=1.0)
     never = dataclasses.replace(refined, weight=0.0)
-    x, key = typical_xs(2), jr.key(0)
-    assert not always.usable(x).any()
-    theta = Exact().mean(x[0]) * np.ones((2, 1, 1))
-    np.testing.assert_array_equal(always.log_prob(theta, x), never.log_prob(theta, x))
-    np.testing.assert_array_equal(always.sample(key, x, 50), never.sample(key, x, 50))
+    x, key = typical_xs(3), jr.key(0)
+    _, share = always._evidence(x)
+    bound = np.sort(share)[1:].mean()  # two of three are below
+    monkeypatch.setattr("retrodict.posterior.refined.MIN_EFFICIENCY", bound)
+    theta = np.zeros((3, 1, len(refined.names)))
+    for found, of_q in (
+        (always.log_prob(theta, x), never.log_prob(theta, x)),
+        (always.sample(key, x, 50), never.sample(key, x, 50)),
+    ):
+        same = (found == of_q).reshape(3, -1).all(1)
+        np.testing.assert_array_equal(same, share < bound)
+    np.testing.assert_array_equal(always.usable(x), share >= bound)
+
+
+def test_a_long_row_of_theta_is_evaluated_in_pieces(refined, monkeypatch):
+    """Sums of other shapes differ by rounding: float32, of logs near ten."""
+    x = typical_xs(2)
+    theta = np.random.default_rng(0).normal(size=(2, 20, len(refined.names)))
+    expected = refined.log_joint(theta, x)
+    monkeypatch.setattr("retrodict.posterior.refined.EVALUATIONS", 7)
+    np.testing.assert_allclose(refined.log_joint(theta, x), expected, rtol=1e-4)
 
 
 def test_effective_sample_size_is_a_fraction(refined):

@@ -47,8 +47,8 @@ NUM_PROPOSALS = 2000  # draws of q behind every estimate of Z
 OVERSAMPLING = 8  # proposals per refined draw
 EVALUATIONS = 65_536  # of the likelihood in one block
 MIN_EFFICIENCY = 0.05  # effective draws per proposal; below, a few proposals decide
-HIGH_EFFICIENCY = 0.1
-MORE = 4  # times as many proposals per draw where the efficiency is not high
+HIGH_EFFICIENCY = 0.1  # below, draws come of more proposals
+MORE = 4  # times as many
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,10 @@ class Refined:
     def log_prob(
         self, theta: Any, xs: Any
     ) -> Float[np.ndarray, "num_observations num_samples"]:
-        """Return the log-density of theta, in nats; Z is estimated with a fixed seed.
+        """Return the log-density of theta, in nats.
+
+        Z is estimated with a fixed seed. Its error is about .1 nats where the proposals
+        just suffice, and a hundredth where q and the likelihood agree.
 
         Args:
             theta: ``(num_observations, num_samples, theta_dim)``.
