@@ -106,6 +106,7 @@ test-faults-training: env
 
 test-faults-sigterm: env
 	$(FAULTS) tests/training/test_training_faults.py -k sigterm
+	$(FAULTS) tests/cli/test_interrupts.py
 
 # The tests of the trust room, then every claim about it: computed, compared with its
 # bound, and written into docs/trust-measured.md. Each part may be run alone and takes

@@ -21,6 +21,9 @@ os.environ.setdefault(
     "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0",
 )
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Test processes share the processors; threads of a matrix product that wait for each
+# other there take three times as long (tests/trust/test_judge.py).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax  # noqa: E402
 import jax.random as jr  # noqa: E402

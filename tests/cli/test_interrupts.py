@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from campaigns import FULL
 from retrodict._core.errors import DataError
 from retrodict.simulations import campaign_status
 from source import PACKAGE
@@ -57,6 +58,10 @@ model = rd.Model(
     rd.Prior(level=dist.Normal(0.0, 1.0)), simulator, observed=np.ones(4), name="slow"
 )
 """
+
+
+# The slice of `make test` sends each of two signals once, all of them both.
+ORDERS = [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)]
 
 
 @pytest.fixture
@@ -118,28 +123,20 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_simulating(start, tmp_path: Path, number: int):
+def interrupt_simulating(start, folder: Path, number: int) -> None:
     process = start(pause=0.05)
-    wait_for_rows(tmp_path / "out")
+    wait_for_rows(folder)
     process.send_signal(number)
     code, out, err = finish(process)
     assert (code, out) == (75, "")
     assert err.count("\n") == 1
     assert err.startswith("retrodict: error: Interrupted. ")
     assert "the same command continues" in err
-    assert 1 <= rows_done(tmp_path / "out") < 200
-
-    code, out, err = finish(start())
-    assert code == 0, err
-    assert json.loads(out)["model"] == "slow"
-    assert rows_done(tmp_path / "out") == 200
+    assert 1 <= rows_done(folder) < 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_training(start, tmp_path: Path, number: int):
-    """The training is kept, and the same command goes on to the same answer."""
-    process, training = start(epochs=1000), tmp_path / "out" / "training"
+def interrupt_training(start, folder: Path, number: int) -> None:
+    process, training = start(epochs=1000), folder / "training"
     while process.poll() is None and not list(training.rglob("*.safetensors")):
         time.sleep(0.1)
     process.send_signal(number)
@@ -149,22 +146,33 @@ def test_while_training(start, tmp_path: Path, number: int):
         "retrodict: error: Interrupted. The training is safe in out/training; the "
         "same command continues it.\n"
     )
-    kept = times_of_blocks(tmp_path / "out")
-    assert len(kept) == 1
-    assert not (tmp_path / "out" / "posterior.retrodict").exists()
+    assert rows_done(folder) == 200
+    assert not (folder / "posterior.retrodict").exists()
     epoch = max(int(path.name[:6]) for path in training.rglob("*.safetensors"))
     assert 0 < epoch < 1000
+
+
+@pytest.mark.parametrize(
+    "signals", ORDERS if FULL else ORDERS[:1], ids=lambda pair: pair[0].name
+)
+def test_while_simulating_and_while_training(start, tmp_path: Path, signals):
+    """What is done is kept, and the same command goes on to the same answer."""
+    folder = tmp_path / "out"
+    interrupt_simulating(start, folder, signals[0])
+    early = times_of_blocks(folder)
+    interrupt_training(start, folder, signals[1])
+    kept = times_of_blocks(folder)
+    assert early.items() <= kept.items()
 
     code, out, err = finish(start(epochs=1000))
     assert code == 0, err
     assert err == "Report: out/report.html\n"
-    assert times_of_blocks(tmp_path / "out") == kept
-    assert not training.exists()
-    if number == signal.SIGTERM:
-        return
+    assert times_of_blocks(folder) == kept
+    assert not (folder / "training").exists()
     code, other, err = finish(start("--out", "other", epochs=1000))
     assert code == 0, err
     first, second = json.loads(out), json.loads(other)
+    assert first["model"] == "slow"
     assert first["parameters"] == second["parameters"]
     assert first["validation"] == second["validation"]
 

@@ -25,6 +25,7 @@ SMALL = {
     "flow_width": 16,
     "embedding_width": 16,
     "context_dim": 8,
+    "num_blocks": 1,
     "batch_size": 64,
 }
 POINTS = 6

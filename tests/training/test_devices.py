@@ -24,10 +24,12 @@ print(json.dumps([jax.local_device_count(), trained.validation.tolist()]))
 """
 
 
-def _run(devices: int, batch: int):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+def _printed(program: str, devices: int) -> str:
+    """Return what a program prints where there are as many devices."""
+    count = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {count}"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("BATCH", str(batch))],
+        [sys.executable, "-c", program],
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
@@ -35,7 +37,12 @@ def _run(devices: int, batch: int):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    count, losses = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
+
+
+def _run(devices: int, batch: int):
+    printed = _printed(PROGRAM.replace("BATCH", str(batch)), devices)
+    count, losses = json.loads(printed.splitlines()[-1])
     assert count == devices
     return np.array(losses)
 
@@ -61,13 +68,4 @@ def test_a_batch_is_divided():
         "found = jax.jit(spread)(rows)\n"
         "print(found.value.sharding.shard_shape((8, 2)))\n"
     )
-    flags = "--xla_force_host_platform_device_count=2"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "(4, 2)" in done.stdout, done.stderr
+    assert "(4, 2)" in _printed(program, 2)
