@@ -36,7 +36,7 @@ def shorten_likelihoods(
 ) -> None:
     """Let likelihoods learn for a part of their epochs, by default without a race.
 
-    Flows have two layers, which compile in half the time of four.
+    Flows have two layers, which compile sooner than four or six.
     """
 
     def short(settings: Settings) -> Settings:

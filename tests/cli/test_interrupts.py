@@ -60,7 +60,7 @@ model = rd.Model(
 """
 
 
-# The slice of `make test` sends each of two signals once, all of them both.
+# Signals while simulating and while training; `make test` runs the first order alone.
 ORDERS = [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)]
 
 

@@ -107,29 +107,21 @@ def test_a_region_is_a_part_of_the_one_before(two_islands, prior):
     assert part.describe() != two_islands.describe()
 
 
-def _short_fit(simulations, **options):
-    """Train the same small network in every round: it is compiled once."""
-    return rd.fit(simulations, seed=options.get("seed", 0), settings=LINEAR_SETTINGS)
-
-
 @pytest.fixture(scope="module")
 def rounds():
     """The linear model with two rounds; trainings are short, and start exact."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retrodict.posterior.rounds.fit", _short_fit)
-        model = linear_model()
-        first = rd.simulate(model, 400, seed=0)
-        posterior = _short_fit(first)
-        x_obs = typical_xs(1)[0]
-        return rd.refine(
-            posterior,
-            model,
-            x_obs,
-            rounds=2,
-            num_simulations=300,
-            simulations=first,
-            effort="fast",
-        )
+    model = linear_model()
+    first = rd.simulate(model, 400, seed=0)
+    posterior = rd.fit(first, settings=LINEAR_SETTINGS)
+    return rd.refine(
+        posterior,
+        model,
+        typical_xs(1)[0],
+        rounds=2,
+        num_simulations=300,
+        simulations=first,
+        effort="fast",
+    )
 
 
 def test_simulations_gather_where_the_posterior_is(rounds):
