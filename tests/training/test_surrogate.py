@@ -1,7 +1,7 @@
 """The learned likelihood, against the one that made the data.
 
-It learns for a quarter of its epochs here, with flows of two layers; what the docstrings
-say was measured with all of them.
+It learns for a quarter of its epochs here, with flows of two layers; what the
+docstrings say was measured with all of them.
 """
 
 from dataclasses import replace
